@@ -1,0 +1,37 @@
+"""The memdiag command: one subcommand a module, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from memdiag import __version__
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "diagnose": ("memdiag.cli.diagnose", "read traces and say why each container was killed"),
+    "record": ("memdiag.cli.record", "record a trace of one cgroup until it ends"),
+    "agent": ("memdiag.agent.main", "run the node-side helper (what the DaemonSet runs)"),
+    "operator": ("memdiag.controller.main", "run the operator (what the Deployment runs)"),
+}
+"""Subcommand: the module that has `configure(parser)` and `run(arguments) -> int`, and one line of help."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="memdiag", description="Says why a Kubernetes container was OOM-killed, and what limit it should have."
+    )
+    parser.add_argument("--version", action="version", version=f"memdiag {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, (module_name, help_text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
+        if name == chosen:
+            module = importlib.import_module(module_name)
+            module.configure(command)
+            command.set_defaults(run=module.run)
+    arguments = parser.parse_args(words)
+    return int(arguments.run(arguments))

@@ -1,0 +1,1 @@
+"""The operator: kopf handlers that join reports into incidents and incidents into diagnoses."""

@@ -1,0 +1,1 @@
+"""Pure verdicts: traces to evidence to cause to recommendation. No clock, no I/O."""

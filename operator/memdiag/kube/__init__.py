@@ -1,0 +1,1 @@
+"""Our kinds, the CRD generator, and the look-up of pods and workloads."""

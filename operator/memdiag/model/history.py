@@ -1,0 +1,196 @@
+"""History: runs of the containers of one pod as a table of short strings, one a column, small enough for an object.
+
+A column is a row of whole numbers divided by spaces: the first known value stands as it is, every later one as its
+difference from the last known value, and `x` is a value that is not known. Rows are in time order within a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from memdiag.model.trace import Level, Pressure, Run, RunEnd, Sample, unreclaimable_kernel_bytes
+
+UNLIMITED = -1
+"""The `limit` column's value for "max"."""
+
+COLUMNS: dict[str, str] = {
+    "run": "index into the list of runs",
+    "t": "Unix time in tenths of a second",
+    "current": "memory.current, KiB",
+    "limit": "memory.max, KiB, -1 for max",
+    "anon": "memory.stat anon, KiB",
+    "file": "memory.stat file (page cache, shmem included), KiB",
+    "shmem": "memory.stat shmem, KiB",
+    "kernel": "kernel memory that cannot be reclaimed, KiB",
+    "slabReclaimable": "memory.stat slab_reclaimable, KiB",
+    "sock": "memory.stat sock, KiB",
+    "swap": "memory.swap.current, KiB",
+    "maxEvents": "memory.events max: times the limit was hit",
+    "refaults": "memory.stat workingset_refault_file: pages read again after they had been dropped",
+    "cpu": "cpu.stat usage_usec, milliseconds",
+    "psiSome": "memory.pressure some total, milliseconds",
+    "psiFull": "memory.pressure full total, milliseconds",
+    "pids": "pids.current",
+    "packets": "packets received in the container's network namespace",
+}
+"""Every column and its unit, in the order that they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRun:
+    """One run of the table: its container ID and, where they were seen, its first and last instant (Unix seconds)."""
+
+    container_id: str
+    started: float | None
+    ended: float | None
+    killed: bool | None = None
+    peak: int | None = None
+    """Highest memory.peak seen, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The table: runs oldest first, and one string a column."""
+
+    runs: tuple[HistoryRun, ...]
+    columns: dict[str, str]
+
+
+def encode_column(values: Iterable[int | None]) -> str:
+    """Return a column's text."""
+    words: list[str] = []
+    last: int | None = None
+    for value in values:
+        if value is None:
+            words.append("x")
+            continue
+        words.append(str(value if last is None else value - last))
+        last = value
+    return " ".join(words)
+
+
+def decode_column(text: str, rows: int) -> list[int | None]:
+    """Return a column's values, None where not known; a column that is absent (empty) is all None.
+
+    Raises ValueError when a word is no number or the count of rows is another.
+    """
+    if not text:
+        return [None] * rows
+    values: list[int | None] = []
+    last = 0
+    for word in text.split(" "):
+        if word == "x":
+            values.append(None)
+        else:
+            last += int(word)
+            values.append(last)
+    if len(values) != rows:
+        raise ValueError(f"history column has {len(values)} rows, expected {rows}")
+    return values
+
+
+def _kib(value: int | None) -> int | None:
+    return None if value is None else value // 1024
+
+
+def _row(index: int, sample: Sample) -> dict[str, int | None]:
+    level = sample.level
+    limit = level.max
+    some, full = level.pressure_some, level.pressure_full
+    cpu = level.cpu.get("usage_usec")
+    return {
+        "run": index,
+        "t": round(sample.t * 10),
+        "current": _kib(level.current),
+        "limit": UNLIMITED if limit == "max" else _kib(limit),
+        "anon": _kib(level.stat.get("anon")),
+        "file": _kib(level.stat.get("file")),
+        "shmem": _kib(level.stat.get("shmem")),
+        "kernel": _kib(unreclaimable_kernel_bytes(level.stat)),
+        "slabReclaimable": _kib(level.stat.get("slab_reclaimable")),
+        "sock": _kib(level.stat.get("sock")),
+        "swap": _kib(level.swap_current),
+        "maxEvents": level.events.get("max"),
+        "refaults": level.stat.get("workingset_refault_file"),
+        "cpu": None if cpu is None else cpu // 1000,
+        "psiSome": None if some is None or some.total is None else some.total // 1000,
+        "psiFull": None if full is None or full.total is None else full.total // 1000,
+        "pids": level.pids,
+        "packets": sample.net.get("rx_packets"),
+    }
+
+
+def encode(runs: Sequence[tuple[HistoryRun, Sequence[Sample]]]) -> History:
+    """Return the table of these runs and their samples; columns of which nothing is known are left out."""
+    rows = [_row(index, sample) for index, (_, samples) in enumerate(runs) for sample in samples]
+    columns = {
+        name: encode_column(row[name] for row in rows) for name in COLUMNS if any(row[name] is not None for row in rows)
+    }
+    return History(tuple(run for run, _ in runs), columns)
+
+
+def _bytes(kib: int | None) -> int | None:
+    return None if kib is None else kib * 1024
+
+
+def _sample(row: dict[str, int | None]) -> Sample:
+    stat = {
+        key: value * 1024
+        for key, column in (("anon", "anon"), ("file", "file"), ("shmem", "shmem"), ("sock", "sock"))
+        if (value := row[column]) is not None
+    }
+    slab = _bytes(row["slabReclaimable"])
+    kernel = _bytes(row["kernel"])
+    if slab is not None:
+        stat["slab_reclaimable"] = slab
+    if kernel is not None:
+        stat["kernel"] = kernel + (slab or 0)
+    if row["refaults"] is not None:
+        stat["workingset_refault_file"] = row["refaults"]
+    tenths = row["t"]
+    if tenths is None:
+        raise ValueError("history row without a time")
+    limit = row["limit"]
+    cpu, some, full, packets = row["cpu"], row["psiSome"], row["psiFull"], row["packets"]
+    return Sample(
+        t=tenths / 10,
+        level=Level(
+            current=_bytes(row["current"]),
+            max="max" if limit == UNLIMITED else _bytes(limit),
+            swap_current=_bytes(row["swap"]),
+            events={} if row["maxEvents"] is None else {"max": row["maxEvents"]},
+            stat=stat,
+            pressure_some=None if some is None else Pressure(total=some * 1000),
+            pressure_full=None if full is None else Pressure(total=full * 1000),
+            cpu={} if cpu is None else {"usage_usec": cpu * 1000},
+            pids=row["pids"],
+        ),
+        net={} if packets is None else {"rx_packets": packets},
+    )
+
+
+def decode(history: History) -> list[Run]:
+    """Return the runs of a table with their samples, oldest run first.
+
+    Raises ValueError on a malformed table: columns of different lengths, a row without run or time, an unknown run.
+    """
+    run_column = history.columns.get("run", "")
+    count = len(run_column.split(" ")) if run_column else 0
+    values = {name: decode_column(history.columns.get(name, ""), count) for name in COLUMNS}
+    samples: list[list[Sample]] = [[] for _ in history.runs]
+    for position in range(count):
+        row = {name: column[position] for name, column in values.items()}
+        index = row["run"]
+        if index is None or not 0 <= index < len(samples):
+            raise ValueError(f"history row {position} names no run of its table")
+        samples[index].append(_sample(row))
+    return [
+        Run(
+            container_id=run.container_id,
+            started=run.started,
+            samples=tuple(found),
+            end=None if run.ended is None else RunEnd(t=run.ended, killed=run.killed, level=Level(peak=run.peak)),
+        )
+        for run, found in zip(history.runs, samples, strict=True)
+    ]

@@ -1,0 +1,227 @@
+"""A report: what one agent saw of one kill, as the API object's `spec` (transport from agent to operator)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from memdiag.model.history import History
+from memdiag.model.kill import LimitHit, OomReport
+from memdiag.model.trace import Level, Limit, Pressure, Victim
+
+GROUP = "memdiag.dev"
+VERSION = "v1alpha1"
+
+LONGEST_COMM = 64
+LONGEST_LINE = 256
+LONGEST_PATH = 512
+MOST_VICTIMS = 20
+MOST_TASKS = 20
+MOST_LOG_LINES = 24
+MOST_STAT_KEYS = 64
+MOST_RUNS = 16
+MOST_MISSING = 16
+MOST_ANCESTORS = 4
+LONGEST_COLUMN = 1920
+"""Bounds of the schema: their sum stays below 64 KiB for any report."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPods:
+    """What a node-wide task table held beside the victim's own pod: a count and a total, never names."""
+
+    tasks: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The facts of one kill. `kill` carries the kernel log's words, or nulls where only counters are known."""
+
+    node: str
+    boot_id: str
+    pod_uid: str
+    container_id: str
+    ordinal: int
+    time: float
+    """Unix seconds of the kill."""
+    kill: OomReport
+    limit_hit: LimitHit
+    limit_hit_cgroup: str | None = None
+    cgroup_path: str | None = None
+    container_died: bool | None = None
+    """True when the container ended with this kill, False when it lives on, None when that was not seen."""
+    found_late: bool = False
+    """True when the kill is older than the agent's start."""
+    victim_count: int | None = None
+    container: Level | None = None
+    pod: Level | None = None
+    ancestors: Mapping[str, Level] = field(default_factory=dict)
+    node_memory: Mapping[str, int] = field(default_factory=dict)
+    other_pods: OtherPods | None = None
+    history: History | None = None
+    missing: tuple[str, ...] = ()
+
+
+def rfc3339(seconds: float) -> str:
+    """Return Unix seconds as an RFC 3339 time with microseconds, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> float:
+    """Return an RFC 3339 time as Unix seconds. Raises ValueError when it is none."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def known(pairs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pairs whose value is known: None and empty collections are left out."""
+    return {key: value for key, value in pairs.items() if value is not None and value not in ("", [], {})}
+
+
+def _limit(limit: Limit) -> str | None:
+    return None if limit is None else str(limit)
+
+
+def _pressure(pressure: Pressure | None) -> dict[str, Any] | None:
+    if pressure is None:
+        return None
+    return known(
+        {
+            "avg10": None if pressure.avg10 is None else f"{pressure.avg10:.2f}",
+            "totalMicroseconds": pressure.total,
+        }
+    )
+
+
+def level_to_dict(level: Level | None) -> dict[str, Any] | None:
+    """Return a level as it stands in our objects, None for nothing known."""
+    if level is None:
+        return None
+    return (
+        known(
+            {
+                "current": level.current,
+                "peak": level.peak,
+                "max": _limit(level.max),
+                "swapCurrent": level.swap_current,
+                "events": dict(level.events),
+                "eventsLocal": dict(level.events_local),
+                "stat": dict(list(level.stat.items())[:MOST_STAT_KEYS]),
+                "pressureSome": _pressure(level.pressure_some),
+                "pressureFull": _pressure(level.pressure_full),
+                "cpuUsageMicroseconds": level.cpu.get("usage_usec"),
+                "pids": level.pids,
+            }
+        )
+        or None
+    )
+
+
+def victim_to_dict(victim: Victim) -> dict[str, Any]:
+    """Return a victim as it stands in our objects."""
+    return known(
+        {
+            "pid": victim.pid,
+            "comm": None if victim.comm is None else victim.comm[:LONGEST_COMM],
+            "anonRSSBytes": victim.anon_rss,
+            "fileRSSBytes": victim.file_rss,
+            "shmemRSSBytes": victim.shmem_rss,
+            "pgtablesBytes": victim.pgtables,
+            "oomScoreAdj": victim.oom_score_adj,
+        }
+    )
+
+
+def _kill_to_dict(report: Report) -> dict[str, Any]:
+    kill = report.kill
+    return known(
+        {
+            "time": rfc3339(report.time),
+            "constraint": None if kill.constraint is None else kill.constraint.value,
+            "limitHit": report.limit_hit.value,
+            "limitHitCgroup": None if report.limit_hit_cgroup is None else report.limit_hit_cgroup[:LONGEST_PATH],
+            "taskCgroup": None if kill.task_memcg is None else kill.task_memcg[:LONGEST_PATH],
+            "usageBytes": kill.usage_bytes,
+            "limitBytes": kill.limit_bytes,
+            "groupKill": kill.group_kill,
+            "containerDied": report.container_died,
+            "invokedBy": None if kill.invoked_by is None else kill.invoked_by[:LONGEST_COMM],
+            "victims": [victim_to_dict(victim) for victim in kill.victims[:MOST_VICTIMS]],
+            "victimCount": report.victim_count,
+            "tasks": [
+                known(
+                    {
+                        "pid": task.pid,
+                        "comm": task.comm[:LONGEST_COMM],
+                        "rssBytes": task.rss,
+                        "swapBytes": task.swap,
+                        "pgtablesBytes": task.pgtables,
+                        "oomScoreAdj": task.oom_score_adj,
+                    }
+                )
+                for task in kill.tasks[:MOST_TASKS]
+            ],
+            "otherPods": None
+            if report.other_pods is None
+            else {"tasks": report.other_pods.tasks, "rssBytes": report.other_pods.rss_bytes},
+            "kernelLog": [line[:LONGEST_LINE] for line in kill.lines[:MOST_LOG_LINES]],
+        }
+    )
+
+
+def history_to_dict(history: History | None) -> dict[str, Any] | None:
+    """Return a history as it stands in our objects."""
+    if history is None or not history.runs:
+        return None
+    return {
+        "runs": [
+            known(
+                {
+                    "containerID": run.container_id,
+                    "startedTime": None if run.started is None else rfc3339(run.started),
+                    "endedTime": None if run.ended is None else rfc3339(run.ended),
+                    "killed": run.killed,
+                    "peak": run.peak,
+                }
+            )
+            for run in history.runs
+        ],
+        "columns": dict(history.columns),
+    }
+
+
+def to_spec(report: Report) -> dict[str, Any]:
+    """Return the report as the `spec` of a MemoryReport object; what is not known is left out."""
+    return known(
+        {
+            "node": report.node,
+            "bootID": report.boot_id,
+            "podUID": report.pod_uid,
+            "containerID": report.container_id,
+            "cgroupPath": None if report.cgroup_path is None else report.cgroup_path[:LONGEST_PATH],
+            "ordinal": report.ordinal,
+            "foundLate": report.found_late,
+            "kill": _kill_to_dict(report),
+            "container": level_to_dict(report.container),
+            "pod": level_to_dict(report.pod),
+            "ancestors": [
+                known({"path": path[:LONGEST_PATH], **(level_to_dict(level) or {})})
+                for path, level in list(report.ancestors.items())[:MOST_ANCESTORS]
+            ],
+            "nodeMemory": dict(report.node_memory),
+            "history": history_to_dict(report.history),
+            "missing": [text[:LONGEST_LINE] for text in report.missing[:MOST_MISSING]],
+        }
+    )
+
+
+def to_object(report: Report, name: str, namespace: str) -> dict[str, Any]:
+    """Return the whole MemoryReport object that the agent creates."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "MemoryReport",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": to_spec(report),
+    }
