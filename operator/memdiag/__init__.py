@@ -1,3 +1,3 @@
-"""memdiag: why was this container OOM-killed, and what memory limit should it have?"""
+"""memdiag says why a container was OOM-killed, and what memory limit it should have."""
 
 __version__ = "0.1.0"

@@ -34,14 +34,15 @@ def parse_bytes(text: str) -> int:
     stripped = text.strip()
     number = stripped.rstrip("kKMGTPEim")
     suffix = stripped[len(number) :]
+    problem = f"not a memory quantity: {text[:_LONGEST_TEXT]!r} (write for example 256Mi or 1Gi)"
     if suffix not in _SUFFIXES or not number or len(stripped) > _LONGEST_TEXT:
-        raise ValueError(f"not a memory quantity: {text[:_LONGEST_TEXT]!r} (write for example 256Mi or 1Gi)")
+        raise ValueError(problem)
     try:
         value = Decimal(number) * _SUFFIXES[suffix]
-        if not value.is_finite() or value < 0 or value >= Decimal(2) ** 63:
-            raise InvalidOperation
     except InvalidOperation:
-        raise ValueError(f"not a memory quantity: {text[:_LONGEST_TEXT]!r} (write for example 256Mi or 1Gi)") from None
+        raise ValueError(problem) from None
+    if not value.is_finite() or value < 0 or value >= Decimal(2) ** 63:
+        raise ValueError(problem)
     return int(value.to_integral_value(rounding=ROUND_CEILING))
 
 

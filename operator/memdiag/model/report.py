@@ -15,17 +15,21 @@ GROUP = "memdiag.dev"
 VERSION = "v1alpha1"
 
 LONGEST_COMM = 64
+LONGEST_KEY = 24
 LONGEST_LINE = 256
 LONGEST_PATH = 512
+LONGEST_REASON = 160
 MOST_VICTIMS = 20
-MOST_TASKS = 20
+MOST_TASKS = 16
 MOST_LOG_LINES = 24
 MOST_STAT_KEYS = 64
+MOST_EVENT_KEYS = 8
+MOST_NODE_KEYS = 48
 MOST_RUNS = 16
-MOST_MISSING = 16
-MOST_ANCESTORS = 4
-LONGEST_COLUMN = 1920
-"""Bounds of the schema: their sum stays below 64 KiB for any report."""
+MOST_MISSING = 12
+MOST_ANCESTORS = 3
+LONGEST_COLUMN = 1024
+"""Bounds of the schema: their sum stays below 64 KiB for any report. Lengths are characters of printable ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,18 @@ def known(pairs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in pairs.items() if value is not None and value not in ("", [], {})}
 
 
+def printable(text: str, longest: int) -> str:
+    """Return the text in printable ASCII, every other byte of its UTF-8 form as \\xNN, cut to `longest` characters."""
+    plain = "".join(
+        chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogateescape")
+    )
+    return plain[:longest]
+
+
+def _counters(pairs: Mapping[str, int], most: int) -> dict[str, int]:
+    return {key: value for key, value in list(pairs.items())[:most] if len(key) <= LONGEST_KEY}
+
+
 def _limit(limit: Limit) -> str | None:
     return None if limit is None else str(limit)
 
@@ -106,9 +122,9 @@ def level_to_dict(level: Level | None) -> dict[str, Any] | None:
                 "peak": level.peak,
                 "max": _limit(level.max),
                 "swapCurrent": level.swap_current,
-                "events": dict(level.events),
-                "eventsLocal": dict(level.events_local),
-                "stat": dict(list(level.stat.items())[:MOST_STAT_KEYS]),
+                "events": _counters(level.events, MOST_EVENT_KEYS),
+                "eventsLocal": _counters(level.events_local, MOST_EVENT_KEYS),
+                "stat": _counters(level.stat, MOST_STAT_KEYS),
                 "pressureSome": _pressure(level.pressure_some),
                 "pressureFull": _pressure(level.pressure_full),
                 "cpuUsageMicroseconds": level.cpu.get("usage_usec"),
@@ -124,7 +140,7 @@ def victim_to_dict(victim: Victim) -> dict[str, Any]:
     return known(
         {
             "pid": victim.pid,
-            "comm": None if victim.comm is None else victim.comm[:LONGEST_COMM],
+            "comm": None if victim.comm is None else printable(victim.comm, LONGEST_COMM),
             "anonRSSBytes": victim.anon_rss,
             "fileRSSBytes": victim.file_rss,
             "shmemRSSBytes": victim.shmem_rss,
@@ -141,20 +157,20 @@ def _kill_to_dict(report: Report) -> dict[str, Any]:
             "time": rfc3339(report.time),
             "constraint": None if kill.constraint is None else kill.constraint.value,
             "limitHit": report.limit_hit.value,
-            "limitHitCgroup": None if report.limit_hit_cgroup is None else report.limit_hit_cgroup[:LONGEST_PATH],
-            "taskCgroup": None if kill.task_memcg is None else kill.task_memcg[:LONGEST_PATH],
+            "limitHitCgroup": None if report.limit_hit_cgroup is None else printable(report.limit_hit_cgroup, LONGEST_PATH),
+            "taskCgroup": None if kill.task_memcg is None else printable(kill.task_memcg, LONGEST_PATH),
             "usageBytes": kill.usage_bytes,
             "limitBytes": kill.limit_bytes,
             "groupKill": kill.group_kill,
             "containerDied": report.container_died,
-            "invokedBy": None if kill.invoked_by is None else kill.invoked_by[:LONGEST_COMM],
+            "invokedBy": None if kill.invoked_by is None else printable(kill.invoked_by, LONGEST_COMM),
             "victims": [victim_to_dict(victim) for victim in kill.victims[:MOST_VICTIMS]],
             "victimCount": report.victim_count,
             "tasks": [
                 known(
                     {
                         "pid": task.pid,
-                        "comm": task.comm[:LONGEST_COMM],
+                        "comm": printable(task.comm, LONGEST_COMM),
                         "rssBytes": task.rss,
                         "swapBytes": task.swap,
                         "pgtablesBytes": task.pgtables,
@@ -166,7 +182,7 @@ def _kill_to_dict(report: Report) -> dict[str, Any]:
             "otherPods": None
             if report.other_pods is None
             else {"tasks": report.other_pods.tasks, "rssBytes": report.other_pods.rss_bytes},
-            "kernelLog": [line[:LONGEST_LINE] for line in kill.lines[:MOST_LOG_LINES]],
+            "kernelLog": [printable(line, LONGEST_LINE) for line in kill.lines[:MOST_LOG_LINES]],
         }
     )
 
@@ -200,19 +216,19 @@ def to_spec(report: Report) -> dict[str, Any]:
             "bootID": report.boot_id,
             "podUID": report.pod_uid,
             "containerID": report.container_id,
-            "cgroupPath": None if report.cgroup_path is None else report.cgroup_path[:LONGEST_PATH],
+            "cgroupPath": None if report.cgroup_path is None else printable(report.cgroup_path, LONGEST_PATH),
             "ordinal": report.ordinal,
             "foundLate": report.found_late,
             "kill": _kill_to_dict(report),
             "container": level_to_dict(report.container),
             "pod": level_to_dict(report.pod),
             "ancestors": [
-                known({"path": path[:LONGEST_PATH], **(level_to_dict(level) or {})})
+                known({"path": printable(path, LONGEST_PATH), **(level_to_dict(level) or {})})
                 for path, level in list(report.ancestors.items())[:MOST_ANCESTORS]
             ],
-            "nodeMemory": dict(report.node_memory),
+            "nodeMemory": _counters(report.node_memory, MOST_NODE_KEYS),
             "history": history_to_dict(report.history),
-            "missing": [text[:LONGEST_LINE] for text in report.missing[:MOST_MISSING]],
+            "missing": [printable(text, LONGEST_REASON) for text in report.missing[:MOST_MISSING]],
         }
     )
 
