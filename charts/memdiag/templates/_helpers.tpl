@@ -1,0 +1,102 @@
+{{/* Short name: what app.kubernetes.io/name says. */}}
+{{- define "memdiag.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Name of every object in the namespace; 53 characters leave room for the suffixes of components and pods. */}}
+{{- define "memdiag.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else -}}
+{{- $name := include "memdiag.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Stem of cluster-scoped names: with the namespace, so that two releases never meet. */}}
+{{- define "memdiag.clusterFullname" -}}
+{{- printf "%s-%s" (include "memdiag.fullname" .) .Release.Namespace -}}
+{{- end }}
+
+{{- define "memdiag.agentName" -}}
+{{- printf "%s-agent" (include "memdiag.fullname" .) -}}
+{{- end }}
+
+{{- define "memdiag.operatorName" -}}
+{{- printf "%s-operator" (include "memdiag.fullname" .) -}}
+{{- end }}
+
+{{/* Selector labels. Call with (dict "root" $ "component" "agent"). */}}
+{{- define "memdiag.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "memdiag.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Labels of an object. Call with (dict "root" $ "component" "agent"). */}}
+{{- define "memdiag.labels" -}}
+{{ include "memdiag.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: memdiag
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Image reference: the digest where one is given, else the tag. */}}
+{{- define "memdiag.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end }}
+
+{{/* The lines of a pod spec that agent and operator share. Call with (dict "root" $ "values" .Values.agent). */}}
+{{- define "memdiag.scheduling" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . | quote }}
+  {{- end }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Probes of a container whose port is named "health"; the start may take a minute on a slow node. */}}
+{{- define "memdiag.probes" -}}
+startupProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 2
+  timeoutSeconds: 5
+  failureThreshold: 60
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  periodSeconds: 20
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end }}
