@@ -1,0 +1,202 @@
+"""A real control plane: etcd and kube-apiserver, and the controller-manager and scheduler when a node is wanted.
+
+Without a node it listens on loopback; with one it lives in a network namespace of its own, and a relay over a Unix
+socket gives the host the API on loopback.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import binaries, cache, pki
+from testbed.processes import Process
+from testbed.shell import TestbedError, capture, run, wait_for
+
+HOST_ADDRESS = "10.0.2.2"
+NODE_ADDRESS = "10.0.2.15"
+_PODS = "10.244.0.0/16"
+# in the order that they are ended: an API server without its etcd would ignore SIGTERM for minutes
+_NAMES = ("scheduler", "controller-manager", "relay-out", "relay-in", "apiserver", "etcd")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """One control plane, by its folder; `networked` is whether it has a namespace, a tap device and controllers."""
+
+    folder: Path
+    networked: bool
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig, valid on the host."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def namespace(self) -> str:
+        """The network namespace's name."""
+        return f"memdiag-{self.folder.name}"
+
+    def process(self, name: str) -> Process:
+        """Return one of its processes."""
+        return Process(name, self.folder / "run")
+
+    def kubectl(self, *words: str, timeout: float = 60) -> str:
+        """Run kubectl as administrator and return its output. Raises TestbedError when it fails."""
+        program = binaries.program("kubectl")
+        return capture([program, f"--kubeconfig={self.kubeconfig}", *words], timeout=timeout)
+
+    def inside(self, *command: str | Path) -> list[str | Path]:
+        """Return the command as it runs in the control plane's network."""
+        return ["ip", "netns", "exec", self.namespace, *command] if self.networked else list(command)
+
+    def up(self) -> None:
+        """Bring it up anew; what a former one left is ended first."""
+        self.down()
+        self.folder.mkdir(parents=True)
+        keys = pki.create(self.folder / "pki", (HOST_ADDRESS,))
+        if self.networked:
+            self._make_network()
+        port = 6443 if self.networked else _free_port()
+        etcd, peer = (2379, 2380) if self.networked else (_free_port(), _free_port())
+        self._start_etcd(etcd, peer)
+        self._start_apiserver(keys, port, etcd)
+        host_port = self._relay(port) if self.networked else port
+        self._write_kubeconfigs(keys, port, host_port)
+        apiserver = self.process("apiserver")
+        wait_for("kube-apiserver", self._ready, timeout=90, log=apiserver.log)
+        if self.networked:
+            self._start_controllers(keys)
+
+    def down(self) -> None:
+        """End every process, and remove the namespace and the folder; safe when nothing is up."""
+        for name in _NAMES:
+            self.process(name).stop(grace=5)
+        if self.networked and Path("/run/netns", self.namespace).exists():
+            # `ip netns pids` may name a process that is gone by the time it is killed
+            for pid in capture(["ip", "netns", "pids", self.namespace]).split():
+                subprocess.run(["kill", "-KILL", pid], check=False, stderr=subprocess.DEVNULL)
+            capture(["ip", "netns", "del", self.namespace])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ready(self) -> bool:
+        if self.process("apiserver").pid is None:
+            raise TestbedError(f"kube-apiserver ended; {self.process('apiserver').log} says why")
+        try:
+            self.kubectl("get", "--raw", "/readyz", timeout=10)
+            # the first service account is made by a controller when there is one
+            self.kubectl("get", "namespace", "default", timeout=10)
+        except TestbedError:
+            return False
+        return True
+
+    def _make_network(self) -> None:
+        log = self.folder / "network.log"
+        run(["ip", "netns", "add", self.namespace], log=log)
+        for words in (
+            "link set lo up",
+            "tuntap add tap0 mode tap",
+            f"addr add {HOST_ADDRESS}/24 dev tap0",
+            "link set tap0 up",
+            f"route add {_PODS} via {NODE_ADDRESS}",
+        ):
+            run(self.inside("ip", *words.split()), log=log)
+
+    def _start_etcd(self, port: int, peer: int) -> None:
+        data = self.folder / "etcd"
+        client = f"http://127.0.0.1:{port}"
+        peers = f"http://127.0.0.1:{peer}"
+        command = self.inside(binaries.program("etcd"), "--data-dir", data, "--unsafe-no-fsync", "--log-level=warn")
+        command += ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peers]
+        command += ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
+        self.process("etcd").start(command)
+
+    def _start_apiserver(self, keys: pki.Pki, port: int, etcd: int) -> None:
+        address = HOST_ADDRESS if self.networked else "127.0.0.1"
+        flags = {
+            "etcd-servers": f"http://127.0.0.1:{etcd}",
+            "secure-port": port,
+            "bind-address": "0.0.0.0" if self.networked else "127.0.0.1",  # noqa: S104 - in a namespace of its own
+            "advertise-address": address,
+            "tls-cert-file": keys.crt("apiserver"),
+            "tls-private-key-file": keys.key("apiserver"),
+            "client-ca-file": keys.crt("ca"),
+            "kubelet-client-certificate": keys.crt("admin"),
+            "kubelet-client-key": keys.key("admin"),
+            "kubelet-certificate-authority": keys.crt("ca"),
+            "kubelet-preferred-address-types": "InternalIP",
+            "service-account-issuer": "https://kubernetes.default.svc",
+            "service-account-key-file": keys.folder / "sa.pub",
+            "service-account-signing-key-file": keys.folder / "sa.key",
+            "service-cluster-ip-range": "10.96.0.0/16",
+            "authorization-mode": "Node,RBAC",
+            "enable-admission-plugins": "NodeRestriction",
+            "disable-admission-plugins": "" if self.networked else "ServiceAccount",
+            "allow-privileged": "true",
+            # a loopback address cannot be an endpoint of the service
+            "endpoint-reconciler-type": "lease" if self.networked else "none",
+        }
+        words = [f"--{name}={value}" for name, value in flags.items() if value != ""]
+        self.process("apiserver").start(self.inside(binaries.program("kube-apiserver"), *words))
+
+    def _relay(self, port: int) -> int:
+        """Give the host the API on a loopback port, through a Unix socket that both network namespaces see."""
+        bridge = self.folder / "api.sock"
+        host_port = _free_port()
+        inner = self.inside("socat", f"UNIX-LISTEN:{bridge},fork,mode=600", f"TCP:127.0.0.1:{port}")
+        self.process("relay-in").start(inner)
+        outer = ["socat", f"TCP-LISTEN:{host_port},bind=127.0.0.1,reuseaddr,fork", f"UNIX-CONNECT:{bridge}"]
+        self.process("relay-out").start(outer)
+        return host_port
+
+    def _write_kubeconfigs(self, keys: pki.Pki, port: int, host_port: int) -> None:
+        authority = keys.crt("ca")
+        server = f"https://127.0.0.1:{host_port}"
+        pki.kubeconfig(self.kubeconfig, server, authority, keys.crt("admin"), keys.key("admin"))
+        for name in ("controller-manager", "scheduler"):
+            path = self.folder / f"{name}.kubeconfig"
+            pki.kubeconfig(path, f"https://127.0.0.1:{port}", authority, keys.crt(name), keys.key(name))
+
+    def _start_controllers(self, keys: pki.Pki) -> None:
+        manager = binaries.program("kube-controller-manager")
+        scheduler = binaries.program("kube-scheduler")
+        self.process("controller-manager").start(
+            self.inside(
+                manager,
+                f"--kubeconfig={self.folder / 'controller-manager.kubeconfig'}",
+                f"--service-account-private-key-file={keys.folder / 'sa.key'}",
+                f"--root-ca-file={keys.crt('ca')}",
+                "--use-service-account-credentials",
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+            )
+        )
+        kubeconfig = f"--kubeconfig={self.folder / 'scheduler.kubeconfig'}"
+        self.process("scheduler").start(
+            self.inside(scheduler, kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1")
+        )
+        wait_for(
+            "the default service account (controller-manager)",
+            lambda: "default" in self.kubectl("get", "serviceaccounts", "-n", "default", "-o", "name"),
+            timeout=60,
+            log=self.process("controller-manager").log,
+        )
+
+
+def instance(name: str, *, networked: bool) -> ControlPlane:
+    """Return the control plane of this name; its folder is short, for the Unix sockets in it, and under the cache."""
+    folder = cache.root() / "run" / name
+    longest = 90
+    if len(os.fspath(folder)) > longest:
+        raise TestbedError(f"{folder} is too long a path for a Unix socket: set MEMDIAG_CACHE to a shorter one")
+    return ControlPlane(folder, networked)

@@ -1,0 +1,123 @@
+"""Container images without a registry: a base from Debian packages, memdiag's own from its Dockerfile, and pause."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+from testbed import cache, debian
+from testbed.cache import HERE, REPOSITORY, Artifact
+from testbed.shell import capture, run
+
+BASE = "docker.io/library/python:3.13-slim-trixie"
+MEMDIAG = "localhost/memdiag"
+PAUSE = "localhost/pause:1"
+
+_BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+_IMAGE_INPUTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements", "operator", "README.md", "LICENSE")
+
+
+def _buildah(*words: str | Path) -> list[str | Path]:
+    store = cache.root() / "buildah"
+    return ["buildah", "--storage-driver", "vfs", "--root", store / "root", "--runroot", store / "run", *words]
+
+
+def _build_base(folder: Path) -> None:
+    log = cache.logs() / "base-image.log"
+    tree = folder / "tree"
+    debian.bootstrap(tree, _BASE_PACKAGES, "base-image")
+    debian.trim(tree)
+    run(["tar", "-C", tree, "-cf", folder / "rootfs.tar", "."], log=log)
+    shutil.rmtree(tree)
+
+
+def base_artifact() -> Artifact:
+    """Return the file system of the base image: what python:3.13-slim-trixie is, from Debian packages."""
+    return Artifact("base-image", (debian.SUITE, *_BASE_PACKAGES, "recipe 1"), _build_base)
+
+
+def _commit_base() -> None:
+    """Put the base image into the builder's store, unless it is there."""
+    rootfs = base_artifact().ensure() / "rootfs.tar"
+    wanted = cache.key([str(rootfs)])
+    log = cache.logs() / "base-image.log"
+    known = capture(_buildah("images", "--json"))
+    if any(wanted in str(image.get("names", ())) for image in json.loads(known or "[]") or ()):
+        return
+    container = capture(_buildah("from", "scratch"), timeout=120).strip()
+    run(_buildah("add", container, rootfs, "/"), log=log)
+    run(_buildah("config", "--cmd", "python3", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container), log=log)
+    run(_buildah("commit", "--rm", container, BASE), log=log)
+    run(_buildah("tag", BASE, f"localhost/base:{wanted}"), log=log)
+
+
+def _certificates() -> list[str]:
+    """Return build flags by which a build behind a proxy with its own authority trusts what the machine trusts."""
+    bundle = Path(os.environ.get("PIP_CERT") or "/etc/ssl/certs/ca-certificates.crt")
+    if not bundle.exists():
+        return []
+    return ["--volume", f"{bundle}:/run/build-ca.crt:ro", "--build-arg", "PIP_CERT=/run/build-ca.crt"]
+
+
+def _build_memdiag(folder: Path) -> None:
+    _commit_base()
+    log = cache.logs() / "memdiag-image.log"
+    command = _buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", "--build-arg")
+    command += [f"PYTHON_IMAGE={BASE}", *_certificates(), "-t", f"{MEMDIAG}:testbed", REPOSITORY]
+    run(command, log=log, timeout=900)
+    run(_buildah("push", f"{MEMDIAG}:testbed", f"oci-archive:{folder / 'memdiag.tar'}:{MEMDIAG}:testbed"), log=log)
+    run(_buildah("push", BASE, f"oci-archive:{folder / 'base.tar'}:{BASE}"), log=log)
+
+
+def memdiag_artifact() -> Artifact:
+    """Return memdiag's image and its base as archives that containerd imports; rebuilt when the code changes."""
+    inputs = [REPOSITORY / name for name in _IMAGE_INPUTS if (REPOSITORY / name).exists()]
+    return Artifact("memdiag-image", ("recipe 1", BASE, *_sources(inputs)), _build_memdiag)
+
+
+def _sources(paths: list[Path]) -> tuple[Path, ...]:
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return tuple(file for file in files if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _layer(program: Path) -> bytes:
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        info = tarfile.TarInfo(program.name)
+        info.mode, info.size = 0o755, program.stat().st_size
+        with program.open("rb") as source:
+            tar.addfile(info, source)
+    return layer.getvalue()
+
+
+def _build_pause(folder: Path) -> None:
+    """Build the sandbox image: one static program that waits, in the docker-archive form."""
+    program = folder / "pause"
+    run(["gcc", "-O2", "-static", "-o", program, HERE / "node" / "pause.c"], log=cache.logs() / "pause.log")
+    layer = _layer(program)
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
+        }
+    ).encode()
+    name = hashlib.sha256(config).hexdigest() + ".json"
+    manifest = json.dumps([{"Config": name, "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]).encode()
+    with tarfile.open(folder / "pause.tar", "w") as archive:
+        for member, data in ((name, config), ("layer.tar", layer), ("manifest.json", manifest)):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    program.unlink()
+
+
+def pause_artifact() -> Artifact:
+    """Return the sandbox image as an archive."""
+    return Artifact("pause-image", ("recipe 1", HERE / "node" / "pause.c"), _build_pause)

@@ -1,0 +1,106 @@
+"""A real node: a User-Mode Linux kernel with systemd, containerd, runc and the kubelet, joined to a control plane."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import kernel, pki, rootfs
+from testbed.control_plane import HOST_ADDRESS, NODE_ADDRESS, ControlPlane
+from testbed.processes import Process
+from testbed.shell import TestbedError, capture, run, wait_for
+
+NAME = "node-a"
+_READY_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Node:
+    """The one node of a control plane, by the control plane's folder."""
+
+    plane: ControlPlane
+    memory: str = "4G"
+
+    @property
+    def process(self) -> Process:
+        """The kernel's process."""
+        return self.plane.process("node")
+
+    @property
+    def _share(self) -> Path:
+        return self.plane.folder / "share"
+
+    def prepare(self, images: Sequence[Path]) -> None:
+        """Lay out the folder that the node sees: certificates, kubeconfig, key, and the images to load."""
+        keys = pki.Pki(self.plane.folder / "pki")
+        target = self._share / "node"
+        target.mkdir(parents=True)
+        (self._share / "images").mkdir()
+        for name in ("ca.crt", "node.crt", "node.key"):
+            shutil.copyfile(keys.folder / name, target / name)
+        where = "/etc/kubernetes"
+        server = f"https://{HOST_ADDRESS}:6443"
+        pki.kubeconfig(
+            target / "kubelet.kubeconfig", server, f"{where}/ca.crt", f"{where}/node.crt", f"{where}/node.key"
+        )
+        ssh_key = self.plane.folder / "ssh-key"
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ssh_key], log=self.plane.folder / "network.log")
+        shutil.copyfile(ssh_key.with_suffix(".pub"), target / "authorized_keys")
+        for image in images:
+            (self._share / "images" / image.name).hardlink_to(image)
+
+    def boot(self) -> None:
+        """Start the kernel; `wait_ready` says when Kubernetes has it."""
+        disk = rootfs.artifact().ensure() / "node.img"
+        overlay = self.plane.folder / "disk.cow"
+        overlay.unlink(missing_ok=True)
+        words = [
+            f"ubd0={overlay},{disk}",
+            "root=/dev/ubda",
+            "rw",
+            f"mem={self.memory}",
+            "con=null",
+            "con0=fd:0,fd:1",
+            "ssl=null",
+            "vec0:transport=tap,ifname=tap0,depth=128,gro=1",
+            f"uml_dir={self.plane.folder}",
+            "umid=uml",
+            "systemd.unified_cgroup_hierarchy=1",
+            f"testbed_share={self._share}",
+        ]
+        # a process namespace of its own: whatever the kernel started ends with it, however it ends
+        sealed = ["unshare", "--fork", "--pid", "--kill-child=SIGKILL"]
+        self.process.start(self.plane.inside(*sealed, kernel.program(), *words))
+
+    def wait_ready(self) -> None:
+        """Wait until Kubernetes calls the node Ready. Raises TestbedError with the console's tail when it does not."""
+        wait_for(f"node {NAME} Ready", self._ready, timeout=_READY_SECONDS, log=self.process.log, interval=0.5)
+
+    def _ready(self) -> bool:
+        if self.process.pid is None:
+            raise TestbedError(f"the node's kernel ended (a fault of the testbed, not of memdiag); see {self.process.log}")
+        path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+        try:
+            return self.plane.kubectl("get", "node", NAME, "-o", path, timeout=10).strip() == "True"
+        except TestbedError:
+            return False
+
+    def run(self, *command: str, timeout: float = 60) -> str:
+        """Run a command on the node as root and return its output. Raises TestbedError when it fails."""
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=5"]
+        words = [word for option in options for word in ("-o", option)]
+        target = ["-i", self.plane.folder / "ssh-key", f"root@{NODE_ADDRESS}"]
+        return capture(self.plane.inside("ssh", *words, *target, "--", *command), timeout=timeout)
+
+    def import_image(self, archive: Path) -> None:
+        """Load one more image archive into the running node."""
+        place = self._share / "images" / f"{time.monotonic_ns()}-{archive.name}"
+        place.hardlink_to(archive)
+        self.run("ctr", "-n", "k8s.io", "images", "import", "--local", f"/testbed/images/{place.name}", timeout=180)
+
+    def stop(self) -> None:
+        """End the node at once, as a machine that loses its power."""
+        self.process.stop(grace=0)

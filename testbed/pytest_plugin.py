@@ -1,0 +1,53 @@
+"""The testbed as pytest fixtures: a quick kernel, a control plane, and a whole cluster, each once a session.
+
+A ring whose parts cannot be had is skipped by name; with CI=true that is a failure, never a pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed import binaries, kernel, preflight, quick
+from testbed.control_plane import ControlPlane, instance
+from testbed.shell import TestbedError
+
+
+def _or_skip(ring: str, needed: Callable[[], object]) -> None:
+    """Get what a ring needs, or skip the ring by name; in CI a lack is a failure."""
+    try:
+        preflight.check(everything_cached=True)
+        needed()
+    except TestbedError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"ring {ring}: not run: {error}", pytrace=False)
+        pytest.skip(f"ring {ring}: NOT RUN: {error}")
+
+
+@pytest.fixture(scope="session")
+def quick_kernel() -> Callable[..., quick.Result]:
+    """Give `testbed.quick.run(command, work, ...)`, its kernel built."""
+    _or_skip("quick kernel", kernel.program)
+    return quick.run
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Give the path of the real helm."""
+    _or_skip("api server", lambda: binaries.program("helm"))
+    return binaries.program("helm")
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ControlPlane]:
+    """Give a real etcd and kube-apiserver on loopback: `.kubeconfig`, `.kubectl(...)`, `.process(name)`."""
+    _or_skip("api server", lambda: [binaries.program(name) for name in ("etcd", "kube-apiserver", "kubectl")])
+    plane = instance(f"api-{os.getpid()}", networked=False)
+    try:
+        plane.up()
+        yield plane
+    finally:
+        plane.down()
