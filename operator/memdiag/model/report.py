@@ -85,11 +85,15 @@ def known(pairs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def printable(text: str, longest: int) -> str:
-    """Return the text in printable ASCII, every other byte of its UTF-8 form as \\xNN, cut to `longest` characters."""
+    r"""Return the text in printable ASCII, any other byte of its UTF-8 form as \xNN, cut to `longest` characters."""
     plain = "".join(
         chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogateescape")
     )
     return plain[:longest]
+
+
+def _text(text: str | None, longest: int) -> str | None:
+    return _text(text, longest)
 
 
 def _counters(pairs: Mapping[str, int], most: int) -> dict[str, int]:
@@ -140,7 +144,7 @@ def victim_to_dict(victim: Victim) -> dict[str, Any]:
     return known(
         {
             "pid": victim.pid,
-            "comm": None if victim.comm is None else printable(victim.comm, LONGEST_COMM),
+            "comm": _text(victim.comm, LONGEST_COMM),
             "anonRSSBytes": victim.anon_rss,
             "fileRSSBytes": victim.file_rss,
             "shmemRSSBytes": victim.shmem_rss,
@@ -157,13 +161,15 @@ def _kill_to_dict(report: Report) -> dict[str, Any]:
             "time": rfc3339(report.time),
             "constraint": None if kill.constraint is None else kill.constraint.value,
             "limitHit": report.limit_hit.value,
-            "limitHitCgroup": None if report.limit_hit_cgroup is None else printable(report.limit_hit_cgroup, LONGEST_PATH),
-            "taskCgroup": None if kill.task_memcg is None else printable(kill.task_memcg, LONGEST_PATH),
+            "limitHitCgroup": None
+            if report.limit_hit_cgroup is None
+            else printable(report.limit_hit_cgroup, LONGEST_PATH),
+            "taskCgroup": _text(kill.task_memcg, LONGEST_PATH),
             "usageBytes": kill.usage_bytes,
             "limitBytes": kill.limit_bytes,
             "groupKill": kill.group_kill,
             "containerDied": report.container_died,
-            "invokedBy": None if kill.invoked_by is None else printable(kill.invoked_by, LONGEST_COMM),
+            "invokedBy": _text(kill.invoked_by, LONGEST_COMM),
             "victims": [victim_to_dict(victim) for victim in kill.victims[:MOST_VICTIMS]],
             "victimCount": report.victim_count,
             "tasks": [
@@ -216,7 +222,7 @@ def to_spec(report: Report) -> dict[str, Any]:
             "bootID": report.boot_id,
             "podUID": report.pod_uid,
             "containerID": report.container_id,
-            "cgroupPath": None if report.cgroup_path is None else printable(report.cgroup_path, LONGEST_PATH),
+            "cgroupPath": _text(report.cgroup_path, LONGEST_PATH),
             "ordinal": report.ordinal,
             "foundLate": report.found_late,
             "kill": _kill_to_dict(report),

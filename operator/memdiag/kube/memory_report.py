@@ -1,0 +1,94 @@
+"""MemoryReport: what one agent saw of one kill, on its way to the operator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from memdiag.kube.fields import (
+    PRINTABLE,
+    UID,
+    Ancestor,
+    CgroupPath,
+    Comm,
+    ContainerID,
+    Count,
+    History,
+    KernelLog,
+    Level,
+    NodeCounters,
+    ObjectName,
+    OtherPods,
+    Shape,
+    Tasks,
+    Time,
+    Victims,
+)
+from memdiag.model.kill import Constraint, LimitHit
+from memdiag.model.report import LONGEST_REASON, MOST_ANCESTORS, MOST_MISSING
+
+Reason = Annotated[str, Field(max_length=LONGEST_REASON, pattern=PRINTABLE)]
+
+
+class ReportedKill(Shape):
+    """The kill: the kernel log's words, absent where only counters are known."""
+
+    time: Time
+    constraint: Constraint | None = None
+    """Why the kernel's OOM killer ran."""
+    limit_hit: LimitHit
+    """Whose limit was hit, by the cgroup that the kernel named."""
+    limit_hit_cgroup: CgroupPath | None = None
+    task_cgroup: CgroupPath | None = None
+    """The victim's cgroup."""
+    usage_bytes: Count | None = None
+    limit_bytes: Count | None = None
+    group_kill: bool = False
+    """The kernel killed the whole cgroup (memory.oom.group)."""
+    container_died: bool | None = None
+    """The container ended with this kill; absent when that was not seen."""
+    invoked_by: Comm | None = None
+    """The task whose allocation failed."""
+    victims: Victims = ()
+    victim_count: Count | None = None
+    tasks: Tasks = ()
+    """The task table, tasks of the victim's own pod only."""
+    other_pods: OtherPods | None = None
+    kernel_log: KernelLog = ()
+
+
+class MemoryReportSpec(Shape):
+    """Facts of one kill, keyed by pod UID and container ID."""
+
+    node: ObjectName
+    boot_id: UID = Field(alias="bootID")
+    pod_uid: UID
+    container_id: ContainerID
+    cgroup_path: CgroupPath | None = None
+    ordinal: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    """Number of this kill among the container's kills, from 1."""
+    found_late: bool = False
+    """The kill is older than the agent's start."""
+    kill: ReportedKill
+    container: Level | None = None
+    """The container's cgroup at the kill."""
+    pod: Level | None = None
+    """The pod's cgroup at the kill."""
+    ancestors: Annotated[tuple[Ancestor, ...], Field(max_length=MOST_ANCESTORS)] = ()
+    """Cgroups above the pod's, nearest first."""
+    node_memory: NodeCounters | None = None
+    """Keys of /proc/meminfo (bytes) and /proc/vmstat."""
+    history: History | None = None
+    """Runs of the pod's containers that the agent saw."""
+    missing: Annotated[
+        tuple[Annotated[str, Field(max_length=LONGEST_REASON, pattern=r"^[ -~]*$")], ...],
+        Field(max_length=MOST_MISSING),
+    ] = ()
+    """What the agent could not see, and why."""
+
+
+class MemoryReport(Shape):
+    """What one node's agent saw of one OOM kill. Transport: the operator deletes it once it is an incident."""
+
+    spec: MemoryReportSpec
