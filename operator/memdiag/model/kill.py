@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from memdiag.model.trace import Victim
@@ -68,3 +69,5 @@ class OomReport:
     invoked_by: str | None = None
     lines: tuple[str, ...] = ()
     """The report's own lines, bounded, control bytes escaped."""
+    stat: Mapping[str, int] = field(default_factory=dict)
+    """memory.stat of the cgroup whose limit was hit, as the kernel printed it at the kill (bytes and counts)."""

@@ -1,0 +1,100 @@
+"""Parsers for the kernel's small text files: any bytes in, what could be read of them out, never an exception."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from memdiag.model.trace import Limit, Pressure
+
+LONGEST_FILE = 64 * 1024
+"""Bytes of a file that are looked at; the longest real one (a memory.stat with every key) has under 4 KiB."""
+
+MOST_KEYS = 512
+_LONGEST_NUMBER = 20
+_LONGEST_KEY = 64
+_KEY = re.compile(rb"[A-Za-z0-9_.()\-]{1,64}")
+_AVG10 = re.compile(rb"\bavg10=(\d{1,3}(?:\.\d{1,6})?)(?:\s|$)")
+_TOTAL = re.compile(rb"\btotal=(\d{1,20})(?:\s|$)")
+
+
+def _number(word: bytes) -> int | None:
+    return int(word) if word.isdigit() and len(word) <= _LONGEST_NUMBER else None
+
+
+def parse_number(data: bytes) -> int | None:
+    """Return the one whole number of a file such as memory.current, None when it holds none."""
+    return _number(data[: _LONGEST_NUMBER + 2].strip())
+
+
+def parse_limit(data: bytes) -> Limit:
+    """Return a limit file's value: bytes, "max", or None when it is neither."""
+    word = data[: _LONGEST_NUMBER + 2].strip()
+    return "max" if word == b"max" else _number(word)
+
+
+def parse_flat(data: bytes, keys: Collection[str] | None = None) -> dict[str, int]:
+    """Return a flat keyed file (memory.events, memory.stat, cpu.stat, vmstat): one `key number` a line.
+
+    With `keys` only those are kept. Lines that are something else are skipped.
+    """
+    found: dict[str, int] = {}
+    for line in data[:LONGEST_FILE].split(b"\n"):
+        key, _, rest = line.partition(b" ")
+        value = _number(rest.strip())
+        if value is None or not _KEY.fullmatch(key):
+            continue
+        name = key.decode("ascii")
+        if keys is None or name in keys:
+            found[name] = value
+            if len(found) >= MOST_KEYS:
+                break
+    return found
+
+
+def parse_pressure(data: bytes) -> tuple[Pressure | None, Pressure | None]:
+    """Return the `some` and `full` lines of a PSI file, None for a line that is not there."""
+    lines: dict[bytes, Pressure] = {}
+    for line in data[:LONGEST_FILE].split(b"\n"):
+        kind = line.partition(b" ")[0]
+        average, total = _AVG10.search(line), _TOTAL.search(line)
+        if kind in (b"some", b"full") and (average or total):
+            lines[kind] = Pressure(
+                avg10=float(average.group(1)) if average else None, total=int(total.group(1)) if total else None
+            )
+    return lines.get(b"some"), lines.get(b"full")
+
+
+def parse_meminfo(data: bytes, keys: Collection[str] | None = None) -> dict[str, int]:
+    """Return /proc/meminfo in bytes (the kernel prints kB of 1024 bytes); values without a unit stay as they are."""
+    found: dict[str, int] = {}
+    for line in data[:LONGEST_FILE].split(b"\n"):
+        key, colon, rest = line.partition(b":")
+        words = rest.split()
+        value = _number(words[0]) if colon and words else None
+        if value is None or not _KEY.fullmatch(key):
+            continue
+        name = key.decode("ascii")
+        if keys is None or name in keys:
+            found[name] = value * 1024 if words[1:] == [b"kB"] else value
+            if len(found) >= MOST_KEYS:
+                break
+    return found
+
+
+def parse_net_dev(data: bytes) -> dict[str, int]:
+    """Return packets and bytes of all interfaces but loopback of a /proc/PID/net/dev; empty when there are none."""
+    totals = {"rx_packets": 0, "tx_packets": 0, "rx_bytes": 0, "tx_bytes": 0}
+    seen = False
+    for line in data[:LONGEST_FILE].split(b"\n"):
+        name, colon, rest = line.rpartition(b":")
+        words = rest.split()
+        if not colon or name.strip() == b"lo" or len(words) < 16:
+            continue
+        values = [_number(words[index]) for index in (1, 9, 0, 8)]
+        if None in values:
+            continue
+        seen = True
+        for key, value in zip(totals, values, strict=True):
+            totals[key] += value or 0
+    return totals if seen else {}
