@@ -93,7 +93,7 @@ def printable(text: str, longest: int) -> str:
 
 
 def _text(text: str | None, longest: int) -> str | None:
-    return _text(text, longest)
+    return None if text is None else printable(text, longest)
 
 
 def _counters(pairs: Mapping[str, int], most: int) -> dict[str, int]:
