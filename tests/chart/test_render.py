@@ -1,0 +1,252 @@
+"""The rendered chart: valid, hardened, and saying exactly what was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
+
+pytestmark = pytest.mark.api_server
+
+CASES: dict[str, tuple[str, ...]] = {
+    "defaults": (),
+    "no agent": ("agent.enabled=false",),
+    "no kinds": ("crds.enabled=false",),
+    "kinds not kept": ("crds.keep=false",),
+    "everything set": (
+        "clusterName=prod-eu",
+        "imagePullSecrets={one,two}",
+        "image.tag=1.2.3",
+        "operator.priorityClassName=system-cluster-critical",
+        "agent.priorityClassName=system-node-critical",
+        "operator.tolerations[0].operator=Exists",
+        "agent.updateStrategy.maxUnavailable=3",
+        "fullnameOverride=watcher",
+    ),
+    "lists emptied": ("agent.tolerations=null", "agent.nodeSelector=null", "operator.nodeSelector=null"),
+}
+SELECTOR_KEYS = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+LABEL_KEYS = SELECTOR_KEYS | {
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+}
+LONGEST_CRDS = 100_000
+"""Bytes; a release's Secret holds chart and manifest and must stay below 1 MiB."""
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def objects(helm: Path, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    return render(helm, *request.param)
+
+
+@pytest.fixture(scope="module")
+def defaults(helm: Path) -> list[dict[str, Any]]:
+    return render(helm)
+
+
+def test_lint_is_clean(helm: Path) -> None:
+    done = run_helm(helm, "lint", "--strict", str(CHART), "--set", REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_objects_are_valid_kubernetes(objects: list[dict[str, Any]]) -> None:
+    for each in objects:
+        kubernetes_validate.validate(each, "1.37", strict=True)
+
+
+def test_nothing_null_or_empty_is_rendered(objects: list[dict[str, Any]]) -> None:
+    ours = [each for each in objects if each["kind"] != "CustomResourceDefinition"]
+    assert [f"{each['kind']}{place}" for each in ours for place in empty_places(each)] == []
+
+
+def test_every_object_is_labelled_and_leaves_its_namespace_to_helm(objects: list[dict[str, Any]]) -> None:
+    for each in objects:
+        assert set(each["metadata"]["labels"]) >= LABEL_KEYS, each["metadata"]["name"]
+        assert "namespace" not in each["metadata"]
+
+
+def test_selectors_hold_what_never_changes_and_match_their_pods(objects: list[dict[str, Any]]) -> None:
+    for each in (each for each in objects if each["kind"] in {"Deployment", "DaemonSet"}):
+        selector = each["spec"]["selector"]["matchLabels"]
+        assert set(selector) == SELECTOR_KEYS
+        assert selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_operator_meets_the_restricted_standard(objects: list[dict[str, Any]]) -> None:
+    deployment = one(objects, "Deployment")
+    spec = pod_spec(deployment)
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert all(set(volume) == {"name", "emptyDir"} for volume in spec["volumes"])
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert all("hostPort" not in port for port in container["ports"])
+
+
+def test_agent_has_syslog_and_nothing_else(defaults: list[dict[str, Any]]) -> None:
+    spec = pod_spec(one(defaults, "DaemonSet"))
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "runAsUser": 0,
+        "runAsNonRoot": False,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": ["SYSLOG"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    paths = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"]}
+    assert paths == {"cgroup": "/sys/fs/cgroup", "proc": "/proc", "state": "/var/lib/memdiag"}
+    assert {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")} == {"state"}
+
+
+def test_agent_runs_on_every_linux_node_and_rolls_out_gently(defaults: list[dict[str, Any]]) -> None:
+    agent = one(defaults, "DaemonSet")
+    assert pod_spec(agent)["tolerations"] == [{"operator": "Exists"}]
+    assert pod_spec(agent)["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert agent["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "10%"}
+
+
+def test_commands_fit_the_mounts_and_ports(defaults: list[dict[str, Any]]) -> None:
+    (agent,) = pod_spec(one(defaults, "DaemonSet"))["containers"]
+    words = agent["args"]
+    assert words[0] == "agent"
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    mounts = {mount["name"]: mount["mountPath"] for mount in agent["volumeMounts"]}
+    assert options == {
+        "--cgroup-root": mounts["cgroup"],
+        "--proc-root": mounts["proc"],
+        "--state-dir": mounts["state"],
+        "--namespace": "$(POD_NAMESPACE)",
+        "--health-port": str(agent["ports"][0]["containerPort"]),
+    }
+    (operator,) = pod_spec(one(defaults, "Deployment"))["containers"]
+    assert operator["args"] == [
+        "operator",
+        "--namespace",
+        "$(POD_NAMESPACE)",
+        "--health-port",
+        str(operator["ports"][0]["containerPort"]),
+    ]
+    for container in (agent, operator):
+        assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": container["ports"][0]["name"]}
+        assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": container["ports"][0]["name"]}
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_agent_may_create_reports_and_nothing_else(defaults: list[dict[str, Any]]) -> None:
+    assert one(defaults, "Role", "-agent")["rules"] == [
+        {"apiGroups": ["memdiag.dev"], "resources": ["memoryreports"], "verbs": ["create"]}
+    ]
+    holders = [
+        each["roleRef"]["name"]
+        for each in defaults
+        if each["kind"] in {"RoleBinding", "ClusterRoleBinding"}
+        for subject in each["subjects"]
+        if subject["name"].endswith("-agent")
+    ]
+    assert holders == [one(defaults, "Role", "-agent")["metadata"]["name"]]
+
+
+def test_operator_writes_to_its_own_kinds_only(defaults: list[dict[str, Any]]) -> None:
+    reading = {"get", "list", "watch"}
+    for each in (each for each in defaults if each["kind"] in {"Role", "ClusterRole"}):
+        for rule in each["rules"]:
+            words = [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+            assert "*" not in words
+            assert "secrets" not in words
+            assert set(rule["verbs"]) <= reading or rule["apiGroups"] == ["memdiag.dev"]
+
+
+def test_roles_join_the_built_in_ones(defaults: list[dict[str, Any]]) -> None:
+    view, edit = one(defaults, "ClusterRole", "-view"), one(defaults, "ClusterRole", "-edit")
+    assert view["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    assert [rule["resources"] for rule in view["rules"]] == [["memoryincidents", "memorydiagnoses"]]
+    assert [rule["resources"] for rule in edit["rules"]] == [["memorydiagnoses"]]
+
+
+def test_two_releases_share_no_cluster_scoped_name(helm: Path) -> None:
+    def names(release: str, namespace: str) -> set[tuple[str, str]]:
+        rendered = render(helm, "crds.enabled=false", release=release, namespace=namespace)
+        return {
+            (each["kind"], each["metadata"]["name"])
+            for each in rendered
+            if each["kind"].startswith(("Cluster", "Validating"))
+        }
+
+    first = names(RELEASE, NAMESPACE)
+    assert len(first) == 6
+    assert not first & names(RELEASE, "elsewhere")
+    assert not first & names("r2", NAMESPACE)
+
+
+def test_long_release_names_still_fit(helm: Path) -> None:
+    for each in render(helm, release="r" * 53, namespace="n" * 63):
+        assert len(each["metadata"]["name"]) <= (253 if each["kind"].startswith(("Cluster", "Valid", "Custom")) else 63)
+        assert all(len(value) <= 63 for value in each["metadata"]["labels"].values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "reference"),
+    [
+        ((), "registry.example/memdiag:0.1.0"),
+        (("image.tag=1.2.3",), "registry.example/memdiag:1.2.3"),
+        (("image.tag=1.2.3", "image.digest=sha256:" + "a" * 64), "registry.example/memdiag@sha256:" + "a" * 64),
+    ],
+)
+def test_one_image_for_both(helm: Path, settings: tuple[str, ...], reference: str) -> None:
+    rendered = render(helm, *settings)
+    images = {pod_spec(one(rendered, kind))["containers"][0]["image"] for kind in ("Deployment", "DaemonSet")}
+    assert images == {reference}
+
+
+def test_kinds_are_the_generated_ones_and_outlive_the_release(defaults: list[dict[str, Any]]) -> None:
+    sources = {path: yaml.safe_load(path.read_text()) for path in (CHART.parent.parent / "crds").glob("*.yaml")}
+    assert sum(path.stat().st_size for path in sources) < LONGEST_CRDS
+    assert len(sources) == 3
+    for source in sources.values():
+        rendered = one(defaults, "CustomResourceDefinition", source["metadata"]["name"])
+        assert rendered["spec"] == source["spec"]
+        assert rendered["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_kinds_can_go_with_the_release_or_be_left_out(helm: Path) -> None:
+    kind = "CustomResourceDefinition"
+    gone = [each for each in render(helm, "crds.keep=false") if each["kind"] == kind]
+    assert len(gone) == 3
+    assert all("helm.sh/resource-policy" not in each["metadata"].get("annotations", {}) for each in gone)
+    assert not [each for each in render(helm, "crds.enabled=false") if each["kind"] == kind]
+
+
+def test_without_the_agent_no_right_is_left_to_it_and_reports_are_still_guarded(helm: Path) -> None:
+    rendered = render(helm, "agent.enabled=false")
+    assert not [each for each in rendered if each["metadata"]["name"].endswith("-agent")]
+    assert one(rendered, "ValidatingAdmissionPolicy")["spec"]["failurePolicy"] == "Fail"
+
+
+def test_notes_name_the_next_command(helm: Path) -> None:
+    words = ("--dry-run=client", "--namespace", NAMESPACE, "--set", REPOSITORY)
+    done = run_helm(helm, "install", RELEASE, str(CHART), *words)
+    assert done.returncode == 0, done.stderr
+    assert "kubectl get memorydiagnosis -A" in done.stdout
+    assert f"label --overwrite namespace {NAMESPACE} pod-security.kubernetes.io/enforce=privileged" in done.stdout

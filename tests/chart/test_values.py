@@ -1,0 +1,160 @@
+"""The chart's values: each explained, each used, each checked, and refused with the remedy when wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, REPOSITORY, ROOT, run_helm
+
+FREE_MAPS = {"nodeSelector"}
+"""Maps whose keys are the user's."""
+REMEDY = "set image.repository: build the image from the Dockerfile, push it to your registry"
+
+
+def keys(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every value."""
+    for key, value in values.items():
+        yield (*above, key)
+        if isinstance(value, dict) and key not in FREE_MAPS:
+            yield from keys(value, (*above, key))
+
+
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+PATHS = sorted(keys(VALUES))
+
+
+def explained() -> set[tuple[str, ...]]:
+    """Return the path of every key below a comment that starts with `# --`."""
+    found: set[tuple[str, ...]] = set()
+    above: list[tuple[int, str]] = []
+    comment = False
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        words = line.strip()
+        if words.startswith("#"):
+            comment = comment or words.startswith("# -- ")
+            continue
+        match = re.match(r"( *)([A-Za-z][\w.-]*):", line)
+        if match:
+            depth = len(match[1])
+            above = [each for each in above if each[0] < depth] + [(depth, match[2])]
+            if comment:
+                found.add(tuple(name for _, name in above))
+        comment = False
+    return found
+
+
+@pytest.mark.parametrize("path", PATHS, ids=".".join)
+def test_every_value_is_explained(path: tuple[str, ...]) -> None:
+    assert path in explained()
+
+
+def test_every_value_is_used_by_a_template() -> None:
+    text = "\n".join(path.read_text() for path in (CHART / "templates").iterdir())
+    for path in PATHS:
+        if isinstance(VALUES.get(path[0]), dict) and len(path) == 1:
+            continue
+        component = path[0] in {"operator", "agent"}
+        names = [".".join(path[:2])] if "resources" in path else [".".join(path)]
+        if component and path[1] in {"priorityClassName", "nodeSelector", "tolerations"}:
+            names = [f".values.{path[1]}"]
+            assert f'"values" .Values.{path[0]})' in text
+        assert all(name in text for name in names), path
+
+
+def test_every_value_is_in_the_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def resolve(node: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in node:
+            return node
+        found: dict[str, Any] = schema["$defs"][node["$ref"].removeprefix("#/$defs/")]
+        return found
+
+    for path in PATHS:
+        node = schema
+        for key in path:
+            node = resolve(node["properties"][key])
+
+
+def test_every_map_of_the_schema_is_closed() -> None:
+    def maps(node: object, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(node, dict):
+            if node.get("type") == "object":
+                yield name, node
+            for key, inner in node.items():
+                yield from maps(inner, key)
+        elif isinstance(node, list):
+            for inner in node:
+                yield from maps(inner, name)
+
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    open_maps = {name for name, node in maps(schema, "values") if node.get("additionalProperties") is not False}
+    assert open_maps == FREE_MAPS | {"global"}
+
+
+@pytest.mark.api_server
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ((), REMEDY),
+        (("image.repository=",), REMEDY),
+        ((REPOSITORY, "agent.enabeld=true"), "additional properties 'enabeld' not allowed"),
+        ((REPOSITORY, "replicas=2"), "additional properties 'replicas' not allowed"),
+        ((REPOSITORY, "image.digest=abc"), "/image/digest"),
+        ((REPOSITORY, "image.pullPolicy=Sometimes"), "/image/pullPolicy"),
+        ((REPOSITORY, "agent.resources.limits.memory=64Mb"), "/agent/resources/limits/memory"),
+        ((REPOSITORY, "agent.updateStrategy.maxUnavailable=0"), "/agent/updateStrategy/maxUnavailable"),
+        ((REPOSITORY, "agent.enabled=maybe"), "/agent/enabled"),
+        ((REPOSITORY, "agent.resources.limits=null"), "set agent.resources.limits.memory"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_place(helm: Path, settings: tuple[str, ...], expected: str) -> None:
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = run_helm(helm, "template", "r1", str(CHART), *words)
+    assert done.returncode != 0
+    assert expected in done.stderr
+
+
+@pytest.mark.api_server
+def test_the_remedy_is_told_even_when_the_schema_is_skipped(helm: Path) -> None:
+    done = run_helm(helm, "template", "r1", str(CHART), "--skip-schema-validation")
+    assert done.returncode != 0
+    assert REMEDY in done.stderr
+
+
+def sync(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the script that copies the CRDs."""
+    command = [sys.executable, str(ROOT / "charts/sync.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_copies_of_the_kinds_are_in_step() -> None:
+    done = sync("--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_sync_finds_and_repairs_drift(tmp_path: Path) -> None:
+    source, target = tmp_path / "crds", tmp_path / "copies"
+    source.mkdir()
+    folders = ("--source", str(source), "--target", str(target))
+    assert sync(*folders).returncode == 2
+    (source / "a.yaml").write_text("a: 1\n")
+    assert sync("--check", *folders).returncode == 1
+    assert not target.exists()
+    assert sync(*folders).returncode == 0
+    assert (target / "a.yaml").read_text() == "a: 1\n"
+    (target / "old.yaml").write_text("")
+    done = sync("--check", *folders)
+    assert done.returncode == 1
+    assert "old.yaml" in done.stderr
+    assert sync(*folders).returncode == 0
+    assert [path.name for path in target.iterdir()] == ["a.yaml"]
