@@ -45,6 +45,7 @@ def test_group_kill_is_one_kill_and_the_first_victim_counts_once() -> None:
     (kill,) = kills("linux-6.1-group-composed")
     assert kill.group_kill
     assert [victim.pid for victim in kill.victims] == [501, 502, 503]
+    assert kill.kill_events == 4
     assert kill.oom_memcg is not None
     assert kill.oom_memcg.endswith(".slice")
 
@@ -73,6 +74,7 @@ def test_recorded_kills_of_a_real_kernel() -> None:
     found = kills("linux-6.12-recorded-kills")
     assert [kill.group_kill for kill in found] == [False, True, False, False, False]
     assert [len(kill.victims) for kill in found] == [1, 4, 1, 1, 1]
+    assert [kill.kill_events for kill in found] == [1, 5, 1, 1, 1]
     assert found[2].victims[0].comm == "a),pid=7 (b"
     assert all(kill.usage_bytes == kill.limit_bytes for kill in found)
     assert all(kill.stat["anon"] > 0 and kill.tasks for kill in found)

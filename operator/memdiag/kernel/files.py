@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from sys import intern
 
 from memdiag.model.trace import Limit, Pressure
 
@@ -44,7 +45,7 @@ def parse_flat(data: bytes, keys: Collection[str] | None = None) -> dict[str, in
         value = _number(rest.strip())
         if value is None or not _KEY.fullmatch(key):
             continue
-        name = key.decode("ascii")
+        name = intern(key.decode("ascii"))
         if keys is None or name in keys:
             found[name] = value
             if len(found) >= MOST_KEYS:

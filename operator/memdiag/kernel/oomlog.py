@@ -72,6 +72,7 @@ class _Open:
     victims: dict[int, Victim] = field(default_factory=dict)
     last: float | None = None
     lines: list[str] = field(default_factory=list)
+    kill_events: int = 0
 
     def keep(self, text: str) -> None:
         if len(self.lines) < MOST_LINES:
@@ -94,6 +95,7 @@ class _Open:
             invoked_by=self.invoked_by,
             lines=tuple(self.lines),
             stat=self.stat,
+            kill_events=self.kill_events,
         )
 
 
@@ -199,6 +201,7 @@ class OomParser:
         if report.time is None:
             report.time = record.time
         report.last = record.time
+        report.kill_events += 1
         report.in_stats, report.header = False, []
         if pid not in report.victims and len(report.victims) < MOST_VICTIMS:
             report.victims[pid] = _victim(pid, rest)

@@ -6,7 +6,7 @@ difference from the last known value, and `x` is a value that is not known. Rows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from memdiag.model.trace import Level, Pressure, Run, RunEnd, Sample, unreclaimable_kernel_bytes
@@ -94,7 +94,8 @@ def _kib(value: int | None) -> int | None:
     return None if value is None else value // 1024
 
 
-def _row(index: int, sample: Sample) -> dict[str, int | None]:
+def to_row(index: int, sample: Sample) -> dict[str, int | None]:
+    """Return one row of the table: `index` is the run's, the values are in the units of COLUMNS."""
     level = sample.level
     limit = level.max
     some, full = level.pressure_some, level.pressure_full
@@ -123,7 +124,7 @@ def _row(index: int, sample: Sample) -> dict[str, int | None]:
 
 def encode(runs: Sequence[tuple[HistoryRun, Sequence[Sample]]]) -> History:
     """Return the table of these runs and their samples; columns of which nothing is known are left out."""
-    rows = [_row(index, sample) for index, (_, samples) in enumerate(runs) for sample in samples]
+    rows = [to_row(index, sample) for index, (_, samples) in enumerate(runs) for sample in samples]
     columns = {
         name: encode_column(row[name] for row in rows) for name in COLUMNS if any(row[name] is not None for row in rows)
     }
@@ -134,7 +135,8 @@ def _bytes(kib: int | None) -> int | None:
     return None if kib is None else kib * 1024
 
 
-def _sample(row: dict[str, int | None]) -> Sample:
+def from_row(row: Mapping[str, int | None]) -> Sample:
+    """Return the sample that a row holds. Raises ValueError for a row without a time."""
     stat = {
         key: value * 1024
         for key, column in (("anon", "anon"), ("file", "file"), ("shmem", "shmem"), ("sock", "sock"))
@@ -184,7 +186,7 @@ def decode(history: History) -> list[Run]:
         index = row["run"]
         if index is None or not 0 <= index < len(samples):
             raise ValueError(f"history row {position} names no run of its table")
-        samples[index].append(_sample(row))
+        samples[index].append(from_row(row))
     return [
         Run(
             container_id=run.container_id,
@@ -194,3 +196,29 @@ def decode(history: History) -> list[Run]:
         )
         for run, found in zip(history.runs, samples, strict=True)
     ]
+
+
+def select(history: History, container_ids: Collection[str]) -> History | None:
+    """Return the table with the runs of these container IDs only, None when it has none of them.
+
+    Raises ValueError on a malformed table.
+    """
+    kept = [index for index, run in enumerate(history.runs) if run.container_id in container_ids]
+    if not kept:
+        return None
+    run_column = history.columns.get("run", "")
+    count = len(run_column.split(" ")) if run_column else 0
+    values = {name: decode_column(text, count) for name, text in history.columns.items()}
+    place = {index: position for position, index in enumerate(kept)}
+    rows = [row for row in range(count) if values["run"][row] in place]
+    columns = {
+        name: encode_column(
+            column[row] if name != "run" else place[index]
+            for row in rows
+            for index in [values["run"][row]]
+            if index is not None
+        )
+        for name, column in values.items()
+        if any(column[row] is not None for row in rows)
+    }
+    return History(tuple(history.runs[index] for index in kept), columns)

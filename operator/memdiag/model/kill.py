@@ -71,3 +71,6 @@ class OomReport:
     """The report's own lines, bounded, control bytes escaped."""
     stat: Mapping[str, int] = field(default_factory=dict)
     """memory.stat of the cgroup whose limit was hit, as the kernel printed it at the kill (bytes and counts)."""
+    kill_events: int | None = None
+    """`Killed process` lines: by how much this kill raised the cgroup's oom_kill counter (a group's first victim can
+    count twice). None when the log did not say."""
