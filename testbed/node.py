@@ -14,7 +14,7 @@ from testbed.processes import Process
 from testbed.shell import TestbedError, capture, run, wait_for
 
 NAME = "node-a"
-_READY_SECONDS = 240
+_READY_SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ mount -t tmpfs tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo '+memory +pids +cpu' > /sys/fs/cgroup/cgroup.subtree_control
 ip link set lo up
-mount -t hostfs none {work} -o {work}
+mount -t hostfs -o hostfs={work} none {work} 2>/dev/null || mount -t hostfs -o {work} none {work}
 hostname quick-kernel
 export HOME=/run TMPDIR=/run {environment}
 cd {cwd}

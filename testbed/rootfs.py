@@ -72,13 +72,13 @@ def _build(folder: Path) -> None:
     (tree / "etc/hostname").write_text("node-a\n")
     (tree / "etc/hosts").write_text("127.0.0.1 localhost node-a\n")
     (tree / "etc/fstab").write_text("")
-    # first boot makes the host keys; nothing else may hold the boot up
-    (units / "ssh.service.d").mkdir()
-    (units / "ssh.service.d/keys.conf").write_text("[Service]\nExecStartPre=/usr/bin/ssh-keygen -A\n")
     for unit in ("systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer", "getty@tty1.service"):
         mask = units / unit
         if not mask.is_symlink():
             mask.symlink_to("/dev/null")
+    # newer than /usr: systemd skips what it would do once after an update
+    for name in ("etc/.updated", "var/.updated"):
+        (tree / name).touch()
     disk = folder / "node.img"
     run(["mkfs.ext4", "-q", "-d", tree, disk, _DISK_SIZE], log=log, env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"})
     shutil.rmtree(tree)

@@ -3,10 +3,12 @@
 set -e
 share=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^testbed_share=//p')
 mkdir -p /testbed
-mount -t hostfs none /testbed -o "$share"
+# the option is a key and a value since mount uses fsconfig(2), the bare path before
+mount -t hostfs -o "hostfs=$share" none /testbed || mount -t hostfs -o "$share" none /testbed
 mkdir -p /etc/kubernetes /root/.ssh
 cp /testbed/node/ca.crt /testbed/node/node.crt /testbed/node/node.key /testbed/node/kubelet.kubeconfig /etc/kubernetes/
 cp /testbed/node/authorized_keys /root/.ssh/authorized_keys
+ssh-keygen -q -A
 chmod 600 /root/.ssh/authorized_keys /etc/kubernetes/node.key
 # cAdvisor refuses this kernel's /proc/cpuinfo, which has no clock speed
 mount --bind /etc/testbed/cpuinfo /proc/cpuinfo
