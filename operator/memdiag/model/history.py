@@ -6,7 +6,7 @@ difference from the last known value, and `x` is a value that is not known. Rows
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from memdiag.model.trace import Level, Pressure, Run, RunEnd, Sample, unreclaimable_kernel_bytes
