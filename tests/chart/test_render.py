@@ -8,7 +8,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
@@ -41,7 +40,7 @@ LONGEST_CRDS = 100_000
 """Bytes; a release's Secret holds chart and manifest and must stay below 1 MiB."""
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def objects(helm: Path, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     return render(helm, *request.param)
 
@@ -198,6 +197,13 @@ def test_two_releases_share_no_cluster_scoped_name(helm: Path) -> None:
     assert len(first) == 6
     assert not first & names(RELEASE, "elsewhere")
     assert not first & names("r2", NAMESPACE)
+
+
+@pytest.mark.parametrize("word", ["n", "1e3", "007"])
+def test_names_that_look_like_other_types_stay_text(helm: Path, word: str) -> None:
+    for each in render(helm, release=word, namespace=word):
+        kubernetes_validate.validate(each, "1.37", strict=True)
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == word
 
 
 def test_long_release_names_still_fit(helm: Path) -> None:

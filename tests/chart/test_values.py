@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.chart.rendering import CHART, REPOSITORY, ROOT, run_helm
 
 FREE_MAPS = {"nodeSelector"}
