@@ -1,0 +1,132 @@
+"""Features: everything measured of a trace, gathered once, that evidence, recommendation and summary speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from memdiag.diagnosis.composition import Composition, composition_of
+from memdiag.diagnosis.load import Load, load_of
+from memdiag.diagnosis.restarts import Restarts, restarts_of
+from memdiag.diagnosis.series import Series, limit_of, series_of
+from memdiag.diagnosis.shape import Shape, shape_of
+from memdiag.diagnosis.which_kill import Kill, find_kill
+from memdiag.model.kill import LimitHit
+from memdiag.model.trace import Trace
+
+_ENOUGH_SAMPLES = 12
+_RISING_TREND = 0.5
+_RISING_SHARE = 0.4
+_FLAT_SHARE = 0.15
+_LEAST_RISE = 0.05
+_FLAT_RISE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What was measured. Sizes are bytes; `shapes` are the runs that had enough samples, oldest first."""
+
+    trace: Trace
+    kill: Kill | None
+    limit: int | None
+    series: tuple[Series, ...]
+    all_shapes: tuple[Shape, ...]
+    shapes: tuple[Shape, ...]
+    """The runs that verdicts rest on: those that ended at the limit, where there are any."""
+    restarts: Restarts | None
+    load: Load | None
+    composition: Composition | None
+    siblings: tuple[Shape, ...] = ()
+    """One shape for each sibling trace that had a run long enough."""
+
+    def typical(self, read: Callable[[Shape], float]) -> float:
+        """Return the median of a feature over the runs that verdicts rest on."""
+        return median(read(shape) for shape in self.shapes)
+
+    @property
+    def samples(self) -> int:
+        """Return the samples of the longest run that verdicts rest on."""
+        return max((shape.samples for shape in self.shapes), default=0)
+
+    @property
+    def rising(self) -> bool:
+        """Return whether the floor of demand rose most of the way to the limit."""
+        return bool(self.shapes) and is_rising(
+            self.typical(lambda shape: shape.trend),
+            self.typical(lambda shape: shape.rise),
+            self.typical(lambda shape: shape.rise_share),
+        )
+
+    @property
+    def flat(self) -> bool:
+        """Return whether the floor of demand stayed where it was."""
+        if not self.shapes:
+            return False
+        rise, trend = self.typical(lambda shape: shape.rise), self.typical(lambda shape: shape.trend)
+        share = self.typical(lambda shape: shape.rise_share)
+        return (share < _FLAT_SHARE and rise < 2 * _LEAST_RISE) or (rise < _FLAT_RISE and trend < _RISING_TREND)
+
+    @property
+    def slackening(self) -> bool:
+        """Return whether the rise was coming to rest before the limit stopped it."""
+        return any(is_slackening(shape) for shape in self.shapes) and all(
+            is_slackening(shape) or shape.bend is None for shape in self.shapes
+        )
+
+    @property
+    def highest(self) -> int:
+        """Return the highest demand that was seen, bytes; a kill at the limit is not counted as one."""
+        return int(max((shape.peak for shape in self.all_shapes), default=0))
+
+
+def is_rising(trend: float, rise: float, share: float) -> bool:
+    """Say whether a floor of this trend, rise (share of the limit) and share of the way is a rise."""
+    return trend >= _RISING_TREND and rise >= _LEAST_RISE and share >= _RISING_SHARE
+
+
+def is_slackening(shape: Shape) -> bool:
+    """Say whether a run's rise slowed down in its second half and went on to slow down."""
+    return shape.bend is not None and shape.bend <= 0.5 and (shape.late_bend is None or shape.late_bend <= 0.8)
+
+
+def _shapes(series: Sequence[Series], limit: int | None) -> tuple[Shape, ...]:
+    peaks = [demand for one in series for _, demand in one.points]
+    scale = limit or (max(peaks) if peaks else 0)
+    if scale <= 0:
+        return ()
+    return tuple(shape for one in series if (shape := shape_of(one, scale)) is not None)
+
+
+def _weighty(shapes: Sequence[Shape], *, killed: bool) -> tuple[Shape, ...]:
+    chosen = [shape for shape in shapes if shape.series.killed] if killed else list(shapes)
+    enough = [shape for shape in chosen if shape.samples >= _ENOUGH_SAMPLES]
+    return tuple(enough or sorted(chosen, key=lambda shape: shape.samples)[-1:])
+
+
+def measure(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Features:
+    """Return everything that a verdict on this trace may speak of."""
+    limit = limit_of(trace)
+    kill = find_kill(trace, limit, limit_hit)
+    series = series_of(trace, kill)
+    all_shapes = _shapes(series, limit)
+    shapes = _weighty(all_shapes, killed=any(shape.series.killed for shape in all_shapes))
+    longest = max(shapes, key=lambda shape: shape.samples, default=None)
+    others: list[Shape] = []
+    for sibling in siblings:
+        its_limit = limit_of(sibling)
+        its_kill = find_kill(sibling, its_limit, None)
+        its_shapes = _shapes(series_of(sibling, its_kill), its_limit)
+        others += sorted(its_shapes, key=lambda shape: shape.samples)[-1:]
+    return Features(
+        trace=trace,
+        kill=kill,
+        limit=limit,
+        series=tuple(series),
+        all_shapes=all_shapes,
+        shapes=shapes,
+        restarts=restarts_of(series, all_shapes, limit) if limit else None,
+        load=load_of(series),
+        composition=composition_of(longest.series.run.samples) if longest else None,
+        siblings=tuple(other for other in others if other.samples >= _ENOUGH_SAMPLES),
+    )

@@ -1,0 +1,125 @@
+"""Load against age: does demand follow what the program has to do, or how long it has been running?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, pstdev
+
+from memdiag.diagnosis.numbers import correlation, interpolate, partial, two_slopes
+from memdiag.diagnosis.series import Series
+from memdiag.model.trace import Sample
+
+_MOST_BINS = 24
+_FEWEST_ROWS = 8
+
+_SIGNALS: tuple[tuple[str, Callable[[Sample], int | None]], ...] = (
+    ("network packets", lambda sample: sample.net.get("rx_packets")),
+    ("CPU time", lambda sample: sample.level.cpu.get("usage_usec")),
+)
+"""Load signals, the better one first: CPU may also climb because memory did (garbage collection, reclaim)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How demand goes with load and with age, over all runs that were long enough."""
+
+    signal: str
+    varies: float
+    """Standard deviation of the load over its mean."""
+    grew: float
+    """Load in the last third of what was seen over that in the first third."""
+    with_load: float
+    """Partial correlation of demand and load, age held fixed."""
+    with_age: float
+    """Partial correlation of demand and age, load held fixed."""
+    collinear: float
+    """Correlation of load and age: near 1 nobody can tell them apart."""
+    load_share: float
+    """Share of the rise of demand that the fitted load term explains."""
+    age_share: float
+    """The same for the fitted age term."""
+    per_unit_drift: float | None
+    """Demand per unit of load in the last third over that in the first third."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    t: float
+    age: float
+    load: float
+    demand: float
+
+
+def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
+    counter = [(s.t - series.begin, float(value)) for s in series.run.samples if (value := read(s)) is not None]
+    if len(counter) < 6 or len(series.points) < 6:
+        return []
+    first, last = counter[0][0], counter[-1][0]
+    count = min(_MOST_BINS, len(counter) // 3)
+    width = (last - first) / count
+    if width <= 0:
+        return []
+    edges = [first + width * place for place in range(count + 1)]
+    at = [interpolate(counter, edge) for edge in edges]
+    sums = [[0.0, 0] for _ in range(count)]
+    for age, demand in series.points:
+        if first <= age <= last:
+            place = min(int((age - first) / width), count - 1)
+            sums[place][0] += demand
+            sums[place][1] += 1
+    rows: list[_Row] = []
+    for place, ((low, high), (total, found)) in enumerate(zip(pairwise(at), sums, strict=True)):
+        if place and high >= low:  # the first part of a life is the program's start, not its load
+            age = (edges[place] + edges[place + 1]) / 2
+            demand = total / found if found else interpolate(series.points, age)
+            rows.append(_Row(series.begin + age, age, (high - low) / width, demand))
+    return rows
+
+
+def _fit(rows: Sequence[_Row], signal: str) -> Load | None:
+    loads = [row.load for row in rows]
+    mean = fmean(loads)
+    if mean <= 0:
+        return None
+    ages = [row.age for row in rows]
+    demands = [row.demand for row in rows]
+    third = max(len(rows) // 3, 1)
+    grew = fmean(loads[-third:]) / max(fmean(loads[:third]), 0.02 * mean)
+    early, late = (
+        fmean(demands[:third]) / max(fmean(loads[:third]), 1e-9),
+        fmean(demands[-third:]) / max(fmean(loads[-third:]), 1e-9),
+    )
+    with_age = correlation(demands, ages)
+    with_load = correlation(demands, loads)
+    both = correlation(loads, ages) or 0.0
+    slopes = two_slopes(ages, loads, demands)
+    low, high = min(demands), max(demands)
+    rise = max(high - low, 1.0)
+    age_share = load_share = 0.0
+    if slopes is not None:
+        age_share = slopes[0] * (max(ages) - min(ages)) / rise
+        load_share = slopes[1] * (max(loads) - min(loads)) / rise
+    return Load(
+        signal=signal,
+        varies=pstdev(loads) / mean,
+        grew=grew,
+        with_load=0.0 if with_load is None else partial(with_load, with_age or 0.0, both),
+        with_age=0.0 if with_age is None else partial(with_age, with_load or 0.0, both),
+        collinear=both,
+        load_share=max(-2.0, min(2.0, load_share)),
+        age_share=max(-2.0, min(2.0, age_share)),
+        per_unit_drift=late / early if early > 0 else None,
+    )
+
+
+def load_of(series: Sequence[Series]) -> Load | None:
+    """Return the relation of demand to the best load signal that was recorded, None when there is none."""
+    for signal, read in _SIGNALS:
+        rows = [row for one in series for row in _rows(one, read)]
+        if len(rows) >= _FEWEST_ROWS:
+            found = _fit(rows, signal)
+            if found is not None:
+                return found
+    return None

@@ -1,0 +1,77 @@
+"""What restarts tell: does a new run begin low again, and does it go the same way as the one before?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from memdiag.diagnosis.numbers import interpolate
+from memdiag.diagnosis.series import Series
+from memdiag.diagnosis.shape import Shape
+
+_EARLY = 0.2
+"""Share of the earlier run's life after which the later run's level is compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """Features over consecutive runs, oldest first."""
+
+    pairs: int
+    reset: float | None
+    """How much of the earlier run's rise was gone early in the next: 1 all, 0 nothing (median over the pairs)."""
+    quicker: float | None
+    """Life of the later killed runs (median) over that of the first one."""
+    alike: float | None
+    """Ratio of the slopes of neighbouring runs, the smaller over the larger (median); 1 is the same slope."""
+    base_steps: float | None
+    """Share of the way to the limit by which the start level rose, first run to last."""
+    bases_rise: bool
+    """Every run began higher than the one before."""
+
+
+def _level_early(later: Series, limit: float, age: float) -> float | None:
+    """Return the later run's demand at that age; a run killed before had reached the limit."""
+    if not later.points:
+        return limit if later.killed and later.life <= age else None
+    if later.life <= age:
+        if later.killed:
+            return limit
+        return later.points[-1][1] if later.life >= age / 2 else None
+    return interpolate(later.points, age)
+
+
+def restarts_of(series: Sequence[Series], shapes: Sequence[Shape], limit: float) -> Restarts | None:
+    """Return what the restarts between these runs tell, None when there was none."""
+    by_index = {shape.series.index: shape for shape in shapes}
+    resets: list[float] = []
+    alike: list[float] = []
+    pairs = 0
+    for earlier, later in pairwise(series):
+        if not earlier.ended:
+            continue
+        pairs += 1
+        before, after = by_index.get(earlier.index), by_index.get(later.index)
+        if before is not None:
+            top = limit if earlier.killed else before.points_end
+            level = _level_early(later, limit, _EARLY * earlier.life)
+            start = interpolate(earlier.points, _EARLY * earlier.life)
+            if level is not None and top - start > 0.05 * limit:
+                resets.append((top - level) / (top - start))
+        if before is not None and after is not None and before.slope > 0 and after.slope > 0:
+            alike.append(min(before.slope, after.slope) / max(before.slope, after.slope))
+    if not pairs:
+        return None
+    lives = [one.life for one in series if one.killed]
+    bases = [shape.base for shape in shapes if shape.samples >= 8]
+    steps = (bases[-1] - bases[0]) / max(limit - bases[0], 0.01 * limit) if len(bases) >= 2 else None
+    return Restarts(
+        pairs=pairs,
+        reset=median(resets) if resets else None,
+        quicker=median(lives[1:]) / lives[0] if len(lives) >= 2 else None,
+        alike=median(alike) if alike else None,
+        base_steps=steps,
+        bases_rise=len(bases) >= 3 and all(a < b for a, b in pairwise(bases)),
+    )
