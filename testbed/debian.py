@@ -25,7 +25,14 @@ def mirror() -> str:
 
 def bootstrap(folder: Path, packages: Sequence[str], log_name: str) -> None:
     """Make a minimal Debian file system with these packages in `folder`."""
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, folder, mirror()]
+    command: list[str | Path] = [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        SUITE,
+        folder,
+        mirror(),
+    ]
     run(command, log=cache.logs() / f"{log_name}.log", timeout=1500)
 
 

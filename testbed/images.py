@@ -56,19 +56,25 @@ def _commit_base() -> None:
     run(_buildah("tag", BASE, f"localhost/base:{wanted}"), log=log)
 
 
-def _certificates() -> list[str]:
-    """Return build flags by which a build behind a proxy with its own authority trusts what the machine trusts."""
-    bundle = Path(os.environ.get("PIP_CERT") or "/etc/ssl/certs/ca-certificates.crt")
-    if not bundle.exists():
-        return []
-    return ["--volume", f"{bundle}:/run/build-ca.crt:ro", "--build-arg", "PIP_CERT=/run/build-ca.crt"]
+def _secrets() -> list[str]:
+    """Return build flags by which pip in the build trusts and asks whom the machine's own pip does."""
+    candidates: dict[str, list[Path | str | None]] = {
+        "ca-bundle": [os.environ.get("PIP_CERT"), "/etc/ssl/certs/ca-certificates.crt"],
+        "pip-conf": [Path.home() / ".config/pip/pip.conf", "/etc/pip.conf"],
+    }
+    flags = []
+    for name, places in candidates.items():
+        found = next((place for place in places if place and Path(place).is_file()), None)
+        if found:
+            flags += ["--secret", f"id={name},src={found}"]
+    return flags
 
 
 def _build_memdiag(folder: Path) -> None:
     _commit_base()
     log = cache.logs() / "memdiag-image.log"
     command = _buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", "--build-arg")
-    command += [f"PYTHON_IMAGE={BASE}", *_certificates(), "-t", f"{MEMDIAG}:testbed", REPOSITORY]
+    command += [f"PYTHON_IMAGE={BASE}", *_secrets(), "-t", f"{MEMDIAG}:testbed", REPOSITORY]
     run(command, log=log, timeout=900)
     run(_buildah("push", f"{MEMDIAG}:testbed", f"oci-archive:{folder / 'memdiag.tar'}:{MEMDIAG}:testbed"), log=log)
     run(_buildah("push", BASE, f"oci-archive:{folder / 'base.tar'}:{BASE}"), log=log)

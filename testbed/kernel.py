@@ -1,4 +1,4 @@
-"""The node's kernel: Linux from Debian's source package, built for User-Mode Linux (a kernel as an ordinary process)."""
+"""The node's kernel: Linux from Debian's source package, built for User-Mode Linux, a kernel as a process."""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ class Node:
 
     def _ready(self) -> bool:
         if self.process.pid is None:
-            raise TestbedError(f"the node's kernel ended (a fault of the testbed, not of memdiag); see {self.process.log}")
+            raise TestbedError(
+                f"the node's kernel ended (a fault of the testbed, not of memdiag); see {self.process.log}"
+            )
         path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
         try:
             return self.plane.kubectl("get", "node", NAME, "-o", path, timeout=10).strip() == "True"
@@ -92,7 +94,7 @@ class Node:
         """Run a command on the node as root and return its output. Raises TestbedError when it fails."""
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=5"]
         words = [word for option in options for word in ("-o", option)]
-        target = ["-i", self.plane.folder / "ssh-key", f"root@{NODE_ADDRESS}"]
+        target: list[str | Path] = ["-i", self.plane.folder / "ssh-key", f"root@{NODE_ADDRESS}"]
         return capture(self.plane.inside("ssh", *words, *target, "--", *command), timeout=timeout)
 
     def import_image(self, archive: Path) -> None:

@@ -30,9 +30,9 @@ def _issue(pki: Pki, name: str, subject: str, names: str) -> None:
     request = pki.folder / f"{name}.csr"
     extensions = pki.folder / f"{name}.ext"
     extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    new_key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     run(["openssl", "req", *new_key, "-subj", subject, "-keyout", pki.key(name), "-out", request], log=log)
-    authority = ["-CA", pki.crt("ca"), "-CAkey", pki.key("ca"), "-CAcreateserial", "-days", _DAYS]
+    authority: list[str | Path] = ["-CA", pki.crt("ca"), "-CAkey", pki.key("ca"), "-CAcreateserial", "-days", _DAYS]
     run(["openssl", "x509", "-req", "-in", request, *authority, "-out", pki.crt(name), "-extfile", extensions], log=log)
     request.unlink()
     extensions.unlink()

@@ -14,9 +14,24 @@ from testbed.cache import HERE, Artifact
 from testbed.shell import run
 
 _PACKAGES = (
-    "systemd,systemd-sysv,udev,dbus,iproute2,iptables,procps,kmod,runc,ca-certificates,conntrack,util-linux,mount,"
-    "socat,containernetworking-plugins,openssh-server,python3-minimal"
-).split(",")
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "iproute2",
+    "iptables",
+    "procps",
+    "kmod",
+    "runc",
+    "ca-certificates",
+    "conntrack",
+    "util-linux",
+    "mount",
+    "socat",
+    "containernetworking-plugins",
+    "openssh-server",
+    "python3-minimal",
+)
 _PROGRAMS = ("kubelet", "containerd", "containerd-shim-runc-v2", "ctr")
 _NODE = HERE / "node"
 _SCRIPTS = {"setup.sh": "usr/local/sbin/testbed-setup", "import-images.sh": "usr/local/sbin/import-images"}
@@ -72,15 +87,19 @@ def _build(folder: Path) -> None:
     (tree / "etc/hostname").write_text("node-a\n")
     (tree / "etc/hosts").write_text("127.0.0.1 localhost node-a\n")
     (tree / "etc/fstab").write_text("")
-    for unit in ("systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer", "getty@tty1.service"):
-        mask = units / unit
+    for masked in ("systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer", "getty@tty1.service"):
+        mask = units / masked
         if not mask.is_symlink():
             mask.symlink_to("/dev/null")
     # newer than /usr: systemd skips what it would do once after an update
-    for name in ("etc/.updated", "var/.updated"):
-        (tree / name).touch()
+    for stamp in ("etc/.updated", "var/.updated"):
+        (tree / stamp).touch()
     disk = folder / "node.img"
-    run(["mkfs.ext4", "-q", "-d", tree, disk, _DISK_SIZE], log=log, env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"})
+    run(
+        ["mkfs.ext4", "-q", "-d", tree, disk, _DISK_SIZE],
+        log=log,
+        env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+    )
     shutil.rmtree(tree)
 
 

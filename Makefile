@@ -1,0 +1,39 @@
+# make demo: a real cluster on this machine, memdiag on it, three kills and what memdiag says of them.
+# make test: everything that CI runs. Both install what they need; `make help` lists the rest.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+.PHONY: help setup demo demo-down test lint unit quick api node generate check-generated
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+setup: ## install Python, its packages and the Debian packages that are absent
+	@testbed/bootstrap
+
+demo: setup ## build or take from the cache, bring up a cluster, install memdiag, let three workloads die
+	@$(PY) -m testbed demo
+
+demo-down: setup ## end the demo; nothing is left running
+	@$(PY) -m testbed down
+
+test: setup ## run every ring, with the time of each: lint, unit, quick kernel, API server, node
+	@$(PY) -m testbed.rings
+
+lint: setup ## style, types, layers and generated files
+	@$(PY) -m testbed.rings static
+
+unit: setup ## tests that need no kernel and no cluster
+	@$(PY) -m testbed.rings unit
+
+quick: setup ## tests on a real kernel with cgroup v2
+	@$(PY) -m testbed.rings quick
+
+api: setup ## tests on a real kube-apiserver
+	@$(PY) -m testbed.rings api
+
+node: setup ## the end-to-end test on a real node
+	@$(PY) -m testbed.rings node
+
+generate: setup ## write the generated files anew: crds/ and their copies in the chart
+	@$(PY) -m memdiag.kube.crd --out crds
+	@$(PY) charts/sync.py

@@ -1,0 +1,67 @@
+"""The testbed's commands: `python -m testbed COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from testbed import binaries, cluster, demo
+from testbed.progress import Progress
+from testbed.shell import TestbedError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m testbed", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("preflight", help="say what this machine lacks, with the remedy; install Debian packages")
+    commands.add_parser("build", help="fill the cache: binaries, kernel, node disk, images")
+    commands.add_parser("demo", help="a cluster with memdiag and three workloads that the kernel kills")
+    commands.add_parser("down", help="end the demo and leave nothing behind")
+    on_node = commands.add_parser("node", help="run a command on the demo's node, as root")
+    on_node.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    kubectl = commands.add_parser("kubectl", help="run kubectl against the demo")
+    kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    found = cluster.make(demo.NAME)
+    if arguments.command == "preflight":
+        cluster.prepare()
+        print("this machine will do")
+    elif arguments.command == "build":
+        cluster.prepare()
+        took = Progress(cluster.build_steps()).run()
+        binaries.drop_build_cache()
+        print(f"everything is built, in {took:.0f} s")
+    elif arguments.command == "demo":
+        print(demo.up())
+    elif arguments.command == "down":
+        demo.down()
+        print("the demo is down")
+    elif arguments.command == "node":
+        print(found.node.run(*arguments.words), end="")
+    else:
+        os.execv(  # noqa: S606 - the caller's terminal becomes kubectl's
+            binaries.program("kubectl"), ["kubectl", f"--kubeconfig={found.kubeconfig}", *arguments.words]
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a failure is a message, not a stack trace."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _run(arguments)
+    except TestbedError as error:
+        print(f"testbed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("testbed: interrupted; `make demo-down` ends what is left", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""A whole cluster with memdiag installed: control plane, node, image and chart, each step once and in its order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import binaries, images, kernel, preflight, rootfs
+from testbed.cache import REPOSITORY, Artifact
+from testbed.control_plane import ControlPlane, instance
+from testbed.node import Node
+from testbed.progress import Step
+from testbed.shell import TestbedError, capture
+
+NAMESPACE = "memdiag"
+RELEASE = "memdiag"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster by name; `up` steps are given by `steps()`."""
+
+    plane: ControlPlane
+    node: Node
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.plane.kubeconfig
+
+    def kubectl(self, *words: str, timeout: float = 60) -> str:
+        """Run kubectl as administrator and return its output."""
+        return self.plane.kubectl(*words, timeout=timeout)
+
+    def down(self) -> None:
+        """End everything and leave nothing behind; safe when nothing is up."""
+        self.node.stop()
+        self.plane.down()
+
+    def load_images(self) -> str:
+        """Load memdiag's image and the base, which the examples use, into the node."""
+        archives = images.memdiag_artifact().ensure()
+        for name in ("base.tar", "memdiag.tar"):
+            self.node.import_image(archives / name)
+        return ""
+
+    def install(self) -> str:
+        """Install memdiag from its chart with the real helm and wait until it is ready."""
+        self.kubectl("create", "namespace", NAMESPACE)
+        self.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
+        values = {"image.repository": images.MEMDIAG, "image.tag": "testbed", "image.pullPolicy": "Never"}
+        words = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        chart = REPOSITORY / "charts" / "memdiag"
+        helm: list[str | Path] = [
+            binaries.program("helm"),
+            f"--kubeconfig={self.kubeconfig}",
+            "install",
+            RELEASE,
+            chart,
+        ]
+        try:
+            capture([*helm, "-n", NAMESPACE, *words, "--wait", "--timeout", "180s"], timeout=200)
+        except TestbedError as error:
+            raise TestbedError(f"{error}\n{self.state_of(NAMESPACE)}") from error
+        return ""
+
+    def state_of(self, namespace: str) -> str:
+        """Return what a person would look at when pods do not come up."""
+        parts = [("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp")]
+        shown = [self.kubectl("-n", namespace, *words) for words in parts]
+        for pod in self.kubectl("-n", namespace, "get", "pods", "-o", "name").split():
+            try:
+                shown.append(f"{pod}:\n" + self.kubectl("-n", namespace, "logs", "--tail=20", pod))
+            except TestbedError as error:
+                shown.append(f"{pod}: {error}")
+        return "\n".join(shown)
+
+    def run_examples(self) -> str:
+        """Start the three example workloads."""
+        self.kubectl("apply", "-f", str(REPOSITORY / "examples"))
+        return ""
+
+
+def make(name: str) -> Cluster:
+    """Return the cluster of this name, up or not."""
+    plane = instance(name, networked=True)
+    return Cluster(plane, Node(plane))
+
+
+def _build(artifact: Artifact, usual: float, *after: str, name: str | None = None) -> Step:
+    def act() -> str:
+        artifact.ensure()
+        return "built"
+
+    return Step(f"build {name or artifact.name}", act, after, usual, lambda: artifact.cached)
+
+
+def build_steps() -> list[Step]:
+    """Return the steps that fill the cache with everything a cluster is made of, the longest first."""
+    steps = [_build(binaries.artifact("etcd"), 60, name="etcd")]
+    order = ["kubernetes", "containerd", "helm"]
+    usual = {"kubernetes": 600, "containerd": 70, "helm": 140}
+    last = "build etcd"
+    # one compiler at a time: each uses every core by itself
+    for name in order:
+        steps.append(_build(binaries.artifact(name), usual[name], last, name=name))
+        last = f"build {name}"
+    kernel_artifact = kernel.artifact()
+    steps.append(_build(kernel_artifact, 300, name="kernel"))
+    steps.append(_build(rootfs.debian_artifact(), 90, name="node packages"))
+    steps.append(_build(images.base_artifact(), 60, "build node packages", name="base image"))
+    steps.append(_build(images.pause_artifact(), 1, name="pause image"))
+    after = ("build node packages", "build kubernetes", "build containerd")
+    steps.append(_build(rootfs.artifact(), 10, *after, name="node disk"))
+    steps.append(_build(images.memdiag_artifact(), 60, "build base image", name="memdiag image"))
+    return steps
+
+
+def everything_cached() -> bool:
+    """Whether nothing big is left to build."""
+    artifacts = [*(binaries.artifact(name) for name in binaries.SOURCES), kernel.artifact(), rootfs.artifact()]
+    return all(artifact.cached for artifact in artifacts)
+
+
+def prepare() -> None:
+    """Check the machine and install the Debian packages that are absent."""
+    preflight.check(everything_cached=everything_cached())
+    preflight.install_packages()
+
+
+def up_steps(cluster: Cluster) -> list[Step]:
+    """Return the steps from a filled cache to a node with memdiag installed on it."""
+
+    def boot() -> str:
+        cluster.node.prepare([images.pause_artifact().ensure() / "pause.tar"])
+        cluster.node.boot()
+        cluster.node.wait_ready()
+        return "Ready"
+
+    def plane() -> str:
+        cluster.plane.up()
+        binaries.drop_build_cache()
+        return "etcd, kube-apiserver, controller-manager, scheduler"
+
+    built = ("build node disk", "build kernel", "build pause image")
+    return [
+        Step("control plane", plane, ("build etcd", "build kubernetes"), 10),
+        Step("node", boot, ("control plane", *built), 30),
+        Step("load images", cluster.load_images, ("node", "build memdiag image"), 20),
+        Step("helm install memdiag", cluster.install, ("load images", "build helm"), 25),
+    ]

@@ -1,0 +1,98 @@
+"""The demo: a cluster from nothing, memdiag on it, three workloads that the kernel kills, and what memdiag says."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+
+from testbed import binaries, cluster
+from testbed.cache import REPOSITORY
+from testbed.progress import Progress, Step
+from testbed.shell import TestbedError
+
+NAME = "demo"
+_PATIENCE_SECONDS = 240
+_UNDECIDED = ("", "Inconclusive")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One diagnosis, as far as the demo looks at it."""
+
+    workload: str
+    container: str
+    cause: str
+    confidence: int
+
+
+def rows(found: cluster.Cluster) -> list[Row]:
+    """Return the diagnoses of the default namespace."""
+    items = json.loads(found.kubectl("get", "memorydiagnoses", "-n", "default", "-o", "json"))["items"]
+    return [
+        Row(
+            item["spec"]["targetRef"]["name"],
+            item["spec"]["container"],
+            item.get("status", {}).get("cause", ""),
+            item.get("status", {}).get("confidencePercent", 0),
+        )
+        for item in items
+    ]
+
+
+def deployments() -> int:
+    """Return how many Deployments the examples have."""
+    return sum(path.read_text().count("\nkind: Deployment\n") for path in (REPOSITORY / "examples").glob("*.yaml"))
+
+
+def wait_for_verdicts(found: cluster.Cluster, patience: float = _PATIENCE_SECONDS) -> str:
+    """Wait until every example is diagnosed; an honest Inconclusive at the end is left standing."""
+    deadline = time.monotonic() + patience
+    wanted = deployments()
+    while True:
+        decided = [row for row in rows(found) if row.cause not in _UNDECIDED]
+        if len(decided) >= wanted:
+            return f"{wanted} verdicts"
+        if time.monotonic() > deadline:
+            seen = rows(found)
+            if not seen:
+                raise TestbedError(f"no diagnosis after {patience:.0f} s\n{found.state_of(cluster.NAMESPACE)}")
+            return f"{len(decided)} of {wanted} verdicts"
+        time.sleep(2)
+
+
+def show(found: cluster.Cluster) -> str:
+    """Return what `kubectl` says at the end: the strongest verdict in full, then the kills, then one row each."""
+    names = found.kubectl(
+        "get", "memorydiagnoses", "-n", "default", "-o", "name", "--sort-by=.status.confidencePercent"
+    )
+    screens = [["get", "nodes"], ["get", "pods", "-A"]]
+    screens += [["describe", name] for name in names.split()[-1:]]
+    screens += [["get", "memoryincidents", "-A"], ["get", "memorydiagnosis", "-A"]]
+    shown = [f"$ kubectl {' '.join(words)}\n{found.kubectl(*words)}" for words in screens]
+    kubectl = f"KUBECONFIG={found.kubeconfig} {binaries.program('kubectl')}"
+    look = f"{kubectl} get memorydiagnosis -A\n  {kubectl} describe memorydiagnosis"
+    return "\n".join([*shown, f"It goes on running. Look around:\n  {look}\nStop it:\n  make demo-down"])
+
+
+def up() -> str:
+    """Run the whole demo and return its last screen."""
+    found = cluster.make(NAME)
+    if found.plane.process("apiserver").pid is not None:
+        print("A demo is up already; it is replaced.", flush=True)
+    found.down()
+    cluster.prepare()
+    steps = [
+        *cluster.build_steps(),
+        *cluster.up_steps(found),
+        Step("start examples", found.run_examples, ("helm install memdiag",), 2),
+        Step("wait for kills and verdicts", lambda: wait_for_verdicts(found), ("start examples",), 90),
+    ]
+    took = Progress(steps).run()
+    return f"{show(found)}\nDone in {took // 60:.0f} min {took % 60:.0f} s on {os.cpu_count()} cores."
+
+
+def down() -> None:
+    """End the demo."""
+    cluster.make(NAME).down()
