@@ -80,6 +80,7 @@ class Process:
                 while self.pid is not None:
                     _reap(pid)
                     time.sleep(0.02)
+            _reap(pid)
         self._record.unlink(missing_ok=True)
 
 
