@@ -46,7 +46,7 @@ class MemoryDiagnosisSpec(Shape):
 
     target_ref: TargetReference
     container: ContainerName
-    muted_until: Time | None = Field(default=None, alias="mutedUntil")
+    muted_until: Time | None = None
     """No alert is sent before this time."""
     headroom_percent: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Memory that a recommended limit leaves above the highest demand, in percent; the default follows the verdict."""

@@ -128,7 +128,7 @@ class MemoryIncidentSpec(Shape):
     limits: MemoryInForce = Field(default_factory=MemoryInForce)
     memory: Level | None = None
     """The container's cgroup at the kill."""
-    pod_memory: Level | None = Field(default=None, alias="podMemory")
+    pod_memory: Level | None = None
     """The pod's cgroup at the kill."""
     ancestors: Annotated[tuple[Ancestor, ...], Field(max_length=MOST_ANCESTORS)] = ()
     node_memory: NodeCounters | None = None

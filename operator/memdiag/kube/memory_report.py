@@ -62,7 +62,7 @@ class MemoryReportSpec(Shape):
     """Facts of one kill, keyed by pod UID and container ID."""
 
     node: ObjectName
-    boot_id: UID = Field(alias="bootID")
+    boot_id: UID
     pod_uid: UID
     container_id: ContainerID
     cgroup_path: CgroupPath | None = None

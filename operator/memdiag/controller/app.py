@@ -1,0 +1,260 @@
+"""Wire the operator together: kopf for our reports, own watches for pods and diagnoses, worker, witness and health."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+from kubernetes import client
+
+from memdiag.controller.diagnoser import Diagnoser, Verdict, subject_of
+from memdiag.controller.health import HealthServer
+from memdiag.controller.listwatch import ListWatch
+from memdiag.controller.podbook import Ended, PodBook
+from memdiag.controller.secondwitness import SecondWitness
+from memdiag.controller.worker import Worker
+from memdiag.kube.api import Api, ApiError, HttpApi
+from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, KINDS, REPORT
+from memdiag.kube.pods import Pod
+from memdiag.model.report import GROUP, VERSION
+
+_log = logging.getLogger(__name__)
+_HEARTBEAT = 1.0
+_STUCK = 30.0
+_WATCH_TOO_OLD = 180.0
+_QUEUE_TOO_OLD = 120.0
+_KINDS_PAUSE = 5.0
+_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    namespace: str
+    """memdiag's own, where the reports are."""
+    health_port: int | None
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return settings under which kopf watches and does nothing else: no events, no peering, no discovery of kinds."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = 600
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 50
+    settings.networking.request_timeout = 30
+    settings.queueing.worker_limit = 50
+    settings.execution.max_workers = 4
+    settings.process.ultimate_exiting_timeout = 10
+    settings.persistence.finalizer = f"{GROUP}/never-set"
+    return settings
+
+
+def kopf_registry(login: Callable[[], kopf.ConnectionInfo], worker: Worker) -> kopf.OperatorRegistry:
+    """Return a registry with the one handler that writes nothing on the object: on.event of reports."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return login()
+
+    @kopf.on.event(GROUP, VERSION, REPORT.plural, registry=registry)
+    async def on_report(event: kopf.RawEvent, **_: Any) -> None:
+        item: Mapping[str, Any] = event["object"]
+        if event["type"] == "DELETED":
+            worker.drop(item["metadata"]["name"])
+        else:
+            worker.put(item)
+
+    return registry
+
+
+def connection_of(configuration: client.Configuration) -> kopf.ConnectionInfo:
+    """Return the client's way to the API server as kopf's; a token is read anew, as the client does."""
+    text = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        token=text.split(" ", 1)[-1] if text else None,
+    )
+
+
+class _Diagnoses:
+    """Asks for a new verdict when a user made a diagnosis or changed its spec."""
+
+    def __init__(self, ask: Callable[[dict[str, Any]], None]) -> None:
+        self._ask = ask
+
+    def changed(self, item: Mapping[str, Any]) -> None:
+        status = item.get("status") or {}
+        if status.get("observedGeneration") != item["metadata"].get("generation"):
+            self._ask(dict(item))
+
+    def removed(self, item: Mapping[str, Any]) -> None:
+        """Leave it: a diagnosis that a user deletes comes back with the next kill."""
+
+    def listed(self, uids: set[str]) -> None:
+        """Leave it: nothing is kept of a diagnosis."""
+
+
+class Operator:
+    """The whole operator; `run` ends when kopf does, on SIGTERM, SIGINT or the given flag."""
+
+    def __init__(self, api_client: client.ApiClient, options: Options, verdict: Verdict) -> None:
+        self._client = api_client
+        self._options = options
+        self._api: Api = HttpApi(api_client)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._book = PodBook(self._pod_changed)
+        self._pods = ListWatch(self._api, "/api/v1/pods", self._book)
+        self._mine = ListWatch(self._api, DIAGNOSIS.path(), _Diagnoses(self._spec_changed))
+        self._diagnoser = Diagnoser(self._api, verdict)
+        self._witness = SecondWitness(self._api, self._diagnoser)
+        self._worker = Worker(self._api, self._book, self._diagnoser, self._witness, synced=lambda: self._pods.synced)
+        self._witness.reported = self._worker.expects
+        self._beat = time.monotonic()
+        self._ready = asyncio.Event()
+        self._asked: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until stopped. Raises what a part of the operator could not survive."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="api"))
+        health = None
+        if self._options.health_port is not None:
+            health = HealthServer(self._options.health_port, self._liveness(), self._readiness())
+            health.start()
+        parts = [asyncio.create_task(self._heartbeat(), name="heartbeat")]
+        try:
+            await self._kinds_exist(stop)
+            await self._load(stop)
+            if stop.is_set():
+                return
+            self._pods.start()
+            self._mine.start()
+            parts.append(asyncio.create_task(self._worker.run(), name="worker"))
+            parts.append(asyncio.create_task(self._witness.run(), name="witness"))
+            parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            self._pods.stop()
+            self._mine.stop()
+            for part in parts:
+                part.cancel()
+            for part in parts:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await part
+            if health is not None:
+                health.stop()
+
+    async def _kopf(self, stop: asyncio.Event) -> None:
+        configuration = self._client.configuration
+        await kopf.operator(
+            registry=kopf_registry(lambda: connection_of(configuration), self._worker),
+            settings=kopf_settings(),
+            namespaces=[self._options.namespace],
+            stop_flag=stop,
+            ready_flag=self._ready,
+        )
+
+    async def _kinds_exist(self, stop: asyncio.Event) -> None:
+        wanted = {kind.plural for kind in KINDS}
+        while not stop.is_set():
+            try:
+                found = await asyncio.to_thread(self._api.get, f"/apis/{API_VERSION}")
+                missing = wanted - {resource["name"] for resource in found["resources"]}
+                if not missing:
+                    return
+                _log.warning("kinds are missing: %s; apply memdiag's CRDs", ", ".join(sorted(missing)))
+            except ApiError as error:
+                _log.warning("kinds of %s not found (are memdiag's CRDs applied?): %s", API_VERSION, error)
+            await _pause(stop, _KINDS_PAUSE)
+
+    async def _load(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await asyncio.to_thread(self._witness.load)
+            except ApiError as error:
+                _log.warning("incidents not read, trying again in %.0f s: %s", _KINDS_PAUSE, error)
+                await _pause(stop, _KINDS_PAUSE)
+            else:
+                return
+
+    async def _heartbeat(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(_HEARTBEAT)
+
+    def _pod_changed(self, pod: Pod, ended: list[Ended]) -> None:
+        self._in_loop(self._take_pod, pod, ended)
+
+    def _take_pod(self, pod: Pod, ended: list[Ended]) -> None:
+        self._worker.pod_changed(pod.uid)
+        for end in ended:
+            self._witness.ended(end)
+
+    def _spec_changed(self, item: dict[str, Any]) -> None:
+        self._in_loop(self._ask, item)
+
+    def _ask(self, item: dict[str, Any]) -> None:
+        task = asyncio.create_task(self._diagnose(item), name="changed diagnosis")
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+
+    async def _diagnose(self, item: dict[str, Any]) -> None:
+        try:
+            await self._diagnoser.request(subject_of(item))
+        except (ApiError, ValueError) as error:
+            _log.warning("diagnosis %s not written anew: %s", item["metadata"]["name"], error)
+
+    def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _liveness(self) -> dict[str, Callable[[], str | None]]:
+        return {
+            "event loop": self._stuck,
+            "pod watch": lambda: _ended(self._pods),
+            "diagnosis watch": lambda: _ended(self._mine),
+        }
+
+    def _readiness(self) -> dict[str, Callable[[], str | None]]:
+        return {
+            **self._liveness(),
+            "pod list": lambda: None if self._pods.synced else "not complete yet",
+            "pod watch silence": lambda: _over(self._pods.age(), _WATCH_TOO_OLD),
+            "kopf": lambda: None if self._ready.is_set() else "not started yet",
+            "queue": lambda: _over(self._worker.queue_age(), _QUEUE_TOO_OLD),
+        }
+
+    def _stuck(self) -> str | None:
+        return _over(time.monotonic() - self._beat, _STUCK)
+
+
+def _ended(watch: ListWatch) -> str | None:
+    return "its thread ended" if watch.ended() else None
+
+
+def _over(age: float, most: float) -> str | None:
+    return f"{age:.0f} s old, at most {most:.0f} s are healthy" if age > most else None
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

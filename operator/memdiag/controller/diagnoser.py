@@ -1,0 +1,210 @@
+"""Diagnose a workload's container and write its MemoryDiagnosis: one write at a time, requests meanwhile joined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memdiag.controller import diagnoses
+from memdiag.controller.incidents import DIAGNOSIS_LABEL
+from memdiag.controller.kills import tally
+from memdiag.controller.traces import Incident, read, traces
+from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, TransientError
+from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT
+from memdiag.kube.memory_diagnosis import Kills, MemoryDiagnosisSpec, MemoryDiagnosisStatus, TargetReference
+from memdiag.kube.workload import Workload, may_own
+from memdiag.model.identity import diagnosis_name
+from memdiag.model.kill import LimitHit
+from memdiag.model.trace import Trace
+from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
+
+_log = logging.getLogger(__name__)
+_ATTEMPTS = 8
+_INCIDENTS_A_PAGE = "50"
+"""An incident is up to 76 KiB: pages stay below 4 MiB."""
+
+Verdict = Callable[[Trace, Sequence[Trace], LimitHit | None], Diagnosis]
+"""From the trace of the pod killed last, those of its siblings and whose limit was hit, to a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one diagnosis is about."""
+
+    namespace: str
+    workload: Workload
+    container: str
+
+    @property
+    def name(self) -> str:
+        """The diagnosis's own name, and the label of its incidents."""
+        return diagnosis_name(self.workload.kind, self.workload.name, self.container)
+
+    def matches(self, spec: MemoryDiagnosisSpec) -> bool:
+        """Say whether a diagnosis that a user made is about this."""
+        target, mine = spec.target_ref, self.workload
+        groups = (target.api_version.rpartition("/")[0], mine.api_version.rpartition("/")[0])
+        return groups[0] == groups[1] and (target.kind, target.name, spec.container) == (
+            mine.kind,
+            mine.name,
+            self.container,
+        )
+
+
+def subject_of(item: dict[str, Any]) -> Subject:
+    """Return what a MemoryDiagnosis object is about. Raises ValueError when it does not say."""
+    spec = MemoryDiagnosisSpec.model_validate(item["spec"])
+    target = spec.target_ref
+    return Subject(
+        item["metadata"]["namespace"], Workload(target.api_version, target.kind, target.name, None), spec.container
+    )
+
+
+class Diagnoser:
+    """Writes diagnoses. Requests for a subject that come while one is being written are answered by the next write."""
+
+    def __init__(self, api: Api, verdict: Verdict, wall: Callable[[], float] = time.time) -> None:
+        self._api = api
+        self._verdict = verdict
+        self._wall = wall
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._next: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    async def request(self, subject: Subject) -> None:
+        """Return when a diagnosis that began after this call has been written.
+
+        Raises ApiError when the API server does not take it.
+        """
+        key = (subject.namespace, subject.name)
+        task = self._next.get(key)
+        if task is None:
+            task = self._next[key] = asyncio.create_task(self._turn(key, subject), name=f"diagnose {subject.name}")
+        await asyncio.shield(task)
+
+    async def _turn(self, key: tuple[str, str], subject: Subject) -> None:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                self._next.pop(key, None)
+                await asyncio.to_thread(self.write, subject)
+        finally:
+            if self._next.get(key) is None and not lock.locked():
+                self._locks.pop(key, None)
+
+    def write(self, subject: Subject) -> None:
+        """Diagnose and write, until every incident is counted. Blocks; raises ApiError."""
+        for _ in range(_ATTEMPTS):
+            incidents = self._incidents(subject)
+            found = self._find(subject)
+            if found is None and not incidents:
+                return
+            try:
+                if found is None:
+                    found = self._create(subject)
+                if self._update(subject, found, incidents) == 0:
+                    return
+            except (ConflictError, AlreadyExistsError, NotFoundError) as error:
+                _log.info("diagnosis changed meanwhile, reading it again: %s", error)
+        raise TransientError(f"diagnosis {subject.namespace}/{subject.name} kept changing while it was written")
+
+    def _incidents(self, subject: Subject) -> list[Incident]:
+        query = {"labelSelector": f"{DIAGNOSIS_LABEL}={subject.name}", "limit": _INCIDENTS_A_PAGE}
+        incidents = []
+        for page in self._api.pages(INCIDENT.path(subject.namespace), query):
+            for item in page.get("items") or ():
+                try:
+                    incidents.append(read(item))
+                except ValueError as error:
+                    _log.warning("incident %s cannot be read: %s", item["metadata"]["name"], error)
+        return incidents
+
+    def _find(self, subject: Subject) -> dict[str, Any] | None:
+        """Return the subject's diagnosis: the one of its own name, else one that a user made for it."""
+        try:
+            return self._api.get(DIAGNOSIS.path(subject.namespace, subject.name))
+        except NotFoundError:
+            pass
+        for page in self._api.pages(DIAGNOSIS.path(subject.namespace)):
+            for item in page.get("items") or ():
+                if subject.matches(MemoryDiagnosisSpec.model_validate(item["spec"])):
+                    return dict(item)
+        return None
+
+    def _create(self, subject: Subject) -> dict[str, Any]:
+        workload = subject.workload
+        spec = MemoryDiagnosisSpec(
+            target_ref=TargetReference(api_version=workload.api_version, kind=workload.kind, name=workload.name),
+            container=subject.container,
+        )
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": DIAGNOSIS.name,
+            "metadata": {"name": subject.name, "namespace": subject.namespace, **_owned_by(workload)},
+            "spec": spec.to_api(),
+        }
+        return self._api.create(DIAGNOSIS.path(subject.namespace), body)
+
+    def _update(self, subject: Subject, found: dict[str, Any], incidents: list[Incident]) -> int:
+        """Write the status and delete what is beyond retention; return how many incidents are not counted yet."""
+        metadata = found["metadata"]
+        path = DIAGNOSIS.path(subject.namespace, metadata["name"])
+        if not metadata.get("ownerReferences") and may_own(subject.workload):
+            found = self._api.patch(path, {"metadata": _owned_by(subject.workload)})
+        spec = MemoryDiagnosisSpec.model_validate(found["spec"])
+        before = MemoryDiagnosisStatus.model_validate(found.get("status") or {})
+        account = tally(before.kills or Kills(), incidents)
+        status = diagnoses.status(
+            before,
+            spec,
+            generation=found["metadata"].get("generation"),
+            incidents=incidents,
+            kills=account.kills,
+            found=self._judge(subject, incidents),
+            now=self._wall(),
+        )
+        if status.to_api() != (found.get("status") or {}):
+            self._api.replace(f"{path}/status", {**found, "status": status.to_api()})
+        for name in account.expendable:
+            self._api.delete(INCIDENT.path(subject.namespace, name))
+        return account.uncounted
+
+    def _judge(self, subject: Subject, incidents: list[Incident]) -> Diagnosis | None:
+        if not incidents:
+            return None
+        try:
+            first, *others = traces(subject.namespace, incidents)
+            hit = max(incidents, key=lambda incident: incident.time).limit_hit
+            return self._verdict(first, others, None if hit is LimitHit.UNKNOWN else hit)
+        except Exception as error:  # noqa: BLE001  # one verdict that fails must not stop the count or other verdicts
+            _log.exception("no verdict on %s/%s", subject.namespace, subject.name)
+            return _failed(error)
+
+
+def _failed(error: Exception) -> Diagnosis:
+    """Return the verdict that says that there is none."""
+    return Diagnosis(
+        cause=Cause.INCONCLUSIVE,
+        mechanism=None,
+        confidence=0.0,
+        summary="The evidence could not be judged: memdiag failed on it (its log says how).",
+        evidence=(),
+        missing=(f"verdict: {type(error).__name__} in memdiag",),
+        recommendation=Recommendation(Action.NONE, None, None, None, "no verdict, no recommendation"),
+    )
+
+
+def _owned_by(workload: Workload) -> dict[str, Any]:
+    """Return the ownerReferences of a diagnosis: garbage goes with its workload, which is not controlled by it."""
+    if not may_own(workload):
+        return {}
+    reference = {
+        "apiVersion": workload.api_version,
+        "kind": workload.kind,
+        "name": workload.name,
+        "uid": workload.uid,
+    }
+    return {"ownerReferences": [reference]}

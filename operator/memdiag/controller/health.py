@@ -1,0 +1,47 @@
+"""Liveness and readiness over HTTP, from real signals; in a thread, so that a stuck event loop is seen from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Check = Callable[[], str | None]
+"""Returns what is wrong, None when nothing is."""
+
+
+class HealthServer:
+    """Serves /healthz and /readyz: 200 `ok`, or 503 and what is wrong, one problem a line."""
+
+    def __init__(self, port: int, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
+        checks = {"/healthz": live, "/readyz": ready}
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 5
+
+            def do_GET(self) -> None:
+                asked = checks.get(self.path.partition("?")[0])
+                found = [] if asked is None else [(name, check()) for name, check in asked.items()]
+                wrong = [f"{name}: {problem}" for name, problem in found if problem is not None]
+                body = "\n".join(wrong or ["ok" if asked is not None else "no such page"]).encode() + b"\n"
+                self.send_response(404 if asked is None else 503 if wrong else 200)
+                self.send_header("Content-Type", "text/plain; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
+                """Keep probes out of the log."""
+
+        self._server = ThreadingHTTPServer(("", port), Handler)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,66 @@
+"""`memdiag operator`: options, connection, signals."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from memdiag.controller import logs
+from memdiag.controller.app import Operator, Options
+from memdiag.diagnosis import diagnose
+from memdiag.kube.api import PermanentError, connect
+from memdiag.model.kill import LimitHit
+from memdiag.model.trace import Trace
+from memdiag.model.verdict import Diagnosis
+
+_log = logging.getLogger(__name__)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--namespace",
+        default=os.environ.get("POD_NAMESPACE"),
+        help="memdiag's own namespace, where the agents' reports are (default: $POD_NAMESPACE)",
+    )
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="how to reach the API server (default: the service account of this pod)"
+    )
+    parser.add_argument(
+        "--health-port", type=int, metavar="PORT", help="serve /healthz and /readyz there (default: do not)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the operator until it is told to stop; return the exit status."""
+    if not arguments.namespace:
+        print("memdiag operator: --namespace is needed: the namespace that memdiag is installed in", file=sys.stderr)
+        return 2
+    logs.configure()
+    try:
+        api_client = connect(arguments.kubeconfig)
+    except PermanentError as error:
+        print(f"memdiag operator: {error}", file=sys.stderr)
+        return 2
+    operator = Operator(api_client, Options(arguments.namespace, arguments.health_port), _verdict)
+    asyncio.run(_until_signal(operator))
+    return 0
+
+
+def _verdict(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+    return diagnose(trace, siblings, limit_hit=limit_hit)
+
+
+async def _until_signal(operator: Operator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await operator.run(stop)
+    _log.info("operator stopped")

@@ -1,0 +1,169 @@
+"""From the incidents of one workload's container to traces: one a pod, runs joined by container ID. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from memdiag.controller.incidents import table
+from memdiag.kube import fields
+from memdiag.kube.memory_incident import MemoryIncidentSpec, MemoryIncidentStatus, Source
+from memdiag.model.history import decode
+from memdiag.model.kill import KillKind, LimitHit
+from memdiag.model.quantity import parse_bytes
+from memdiag.model.report import from_rfc3339
+from memdiag.model.trace import Level, Limit, Pressure, Run, RunEnd, Trace, TraceKill, Victim
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An incident as the diagnosis reads it."""
+
+    name: str
+    time: float
+    """Unix seconds of the kill."""
+    spec: MemoryIncidentSpec
+    status: MemoryIncidentStatus
+
+    @property
+    def limit_hit(self) -> LimitHit:
+        """Whose limit was hit, by the kernel's word even when that came late."""
+        if self.spec.kill.limit_hit is not LimitHit.UNKNOWN:
+            return self.spec.kill.limit_hit
+        return next((late.limit_hit for late in self.status.late_evidence if late.limit_hit), LimitHit.UNKNOWN)
+
+    @property
+    def kernel_spoke(self) -> bool:
+        """Say whether the kernel is among the incident's witnesses."""
+        return self.spec.source is Source.KERNEL or any(
+            late.source is Source.KERNEL for late in self.status.late_evidence
+        )
+
+
+def read(item: Mapping[str, Any]) -> Incident:
+    """Return an API object as an incident. Raises ValueError when it is none."""
+    spec = MemoryIncidentSpec.model_validate(item["spec"])
+    status = MemoryIncidentStatus.model_validate(item.get("status") or {})
+    return Incident(item["metadata"]["name"], from_rfc3339(spec.kill.time), spec, status)
+
+
+def _limit(text: str | None) -> Limit:
+    if text is None or text == "max":
+        return "max" if text else None
+    return int(text)
+
+
+def _pressure(pressure: fields.Pressure | None) -> Pressure | None:
+    if pressure is None:
+        return None
+    return Pressure(None if pressure.avg10 is None else float(pressure.avg10), pressure.total_microseconds)
+
+
+def level(found: fields.Level | None) -> Level:
+    """Return an object's level as the model's; nothing known where there is none."""
+    if found is None:
+        return Level()
+    usage = found.cpu_usage_microseconds
+    return Level(
+        current=found.current,
+        peak=found.peak,
+        max=_limit(found.max),
+        swap_current=found.swap_current,
+        events=found.events or {},
+        events_local=found.events_local or {},
+        stat=found.stat or {},
+        pressure_some=_pressure(found.pressure_some),
+        pressure_full=_pressure(found.pressure_full),
+        cpu={} if usage is None else {"usage_usec": usage},
+        pids=found.pids,
+    )
+
+
+def _victims(incident: Incident) -> tuple[Victim, ...]:
+    return tuple(
+        Victim(
+            pid=victim.pid,
+            comm=victim.comm,
+            anon_rss=victim.anon_rss_bytes,
+            file_rss=victim.file_rss_bytes,
+            shmem_rss=victim.shmem_rss_bytes,
+            pgtables=victim.pgtables_bytes,
+            oom_score_adj=victim.oom_score_adj,
+        )
+        for victim in incident.spec.kill.victims
+    )
+
+
+def _recorded(incidents: Iterable[Incident]) -> dict[str, Run]:
+    """Return the runs of all histories by container ID, each in its most complete form."""
+    runs: dict[str, Run] = {}
+    for incident in incidents:
+        histories = (incident.spec.history, *(late.history for late in incident.status.late_evidence))
+        for history in histories:
+            for run in [] if history is None else decode(table(history)):
+                identity = run.container_id or ""
+                if identity not in runs or len(run.samples) > len(runs[identity].samples):
+                    runs[identity] = run
+    return runs
+
+
+def _end(incident: Incident) -> RunEnd:
+    late = next((evidence.memory for evidence in incident.status.late_evidence if evidence.memory), None)
+    said = incident.status.pod_status
+    return RunEnd(
+        t=incident.time,
+        exit_code=None if said is None else said.exit_code,
+        reason=None if said is None else said.reason,
+        level=level(incident.spec.memory or late),
+        kernel_log=incident.spec.kill.kernel_log,
+        killed=True if incident.kernel_spoke else None,
+    )
+
+
+def _with_kill(run: Run, incident: Incident) -> Run:
+    known = replace(run, image=incident.spec.image, revision=incident.spec.revision)
+    if incident.spec.kill.kind is KillKind.CONTAINER_KILLED:
+        return replace(known, end=_end(incident))
+    kill = TraceKill(incident.time, _victims(incident), incident.spec.kill.kernel_log)
+    return replace(known, kills=(*known.kills, kill))
+
+
+def _began(run: Run) -> float:
+    moments = [run.started, run.samples[0].t if run.samples else None, run.end.t if run.end else None]
+    return min((moment for moment in moments if moment is not None), default=0.0)
+
+
+def _bytes(quantity: str | None) -> int | None:
+    return None if quantity is None else parse_bytes(quantity)
+
+
+def _trace(namespace: str, incidents: Sequence[Incident]) -> Trace:
+    runs = _recorded(incidents)
+    for incident in incidents:
+        identity = incident.spec.container_id
+        runs[identity] = _with_kill(runs.get(identity, Run(container_id=identity)), incident)
+    last = incidents[-1].spec
+    return Trace(
+        runs=tuple(sorted(runs.values(), key=_began)),
+        namespace=namespace,
+        pod=last.pod.name,
+        container=last.container,
+        workload_kind=None if last.workload is None else last.workload.kind,
+        workload_name=None if last.workload is None else last.workload.name,
+        node=last.node,
+        limit_bytes=_bytes(last.limits.limit),
+        request_bytes=_bytes(last.limits.request),
+    )
+
+
+def traces(namespace: str, incidents: Iterable[Incident]) -> list[Trace]:
+    """Return one trace a pod, the most recently killed pod's first.
+
+    Raises ValueError when a history is malformed.
+    """
+    pods: dict[str, list[Incident]] = {}
+    for incident in sorted(incidents, key=lambda one: one.time):
+        pods.setdefault(incident.spec.pod.uid, []).append(incident)
+    newest_first = sorted(pods.values(), key=lambda group: group[-1].time, reverse=True)
+    return [_trace(namespace, group) for group in newest_first]

@@ -1,0 +1,216 @@
+"""From reports to incidents: a queue keyed by report, patient with what is not known yet, never losing a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memdiag.controller import incidents, resolve
+from memdiag.controller.diagnoser import Diagnoser, Subject
+from memdiag.controller.podbook import PodBook
+from memdiag.controller.secondwitness import SecondWitness
+from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError, TransientError
+from memdiag.kube.kinds import INCIDENT, REPORT
+from memdiag.kube.memory_report import MemoryReportSpec
+from memdiag.kube.pods import Pod
+from memdiag.kube.workload import Workload, find_workload
+
+_log = logging.getLogger(__name__)
+_CONSUMERS = 8
+_PATIENCE = 10.0
+"""Seconds for which the pod's status may still show a container ID, or its end."""
+_LOOK_AGAIN = 1.0
+_UNRESOLVED = 600.0
+"""Seconds after which a report that cannot be resolved is tried slowly."""
+_SLOWLY = 300.0
+_LONGEST_PAUSE = 15.0
+_WORKLOAD_SECONDS = 60.0
+_MOST_WORKLOADS = 2_000
+
+
+@dataclass(slots=True)
+class _Item:
+    """One report on its way."""
+
+    body: Mapping[str, Any]
+    pod_uid: str
+    container_id: str
+    since: float
+    due: float
+    attempts: int = 0
+    timer: asyncio.TimerHandle | None = None
+    warned: bool = False
+
+
+class _NotYetError(Exception):
+    """Something is not known yet; `after` seconds later, or when the pod changes, it may be."""
+
+    def __init__(self, message: str, after: float) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Worker:
+    """Takes reports in with `put` and works them off with `run`. All methods belong to the event loop."""
+
+    def __init__(
+        self,
+        api: Api,
+        book: PodBook,
+        diagnoser: Diagnoser,
+        witness: SecondWitness,
+        *,
+        synced: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._book = book
+        self._diagnoser = diagnoser
+        self._witness = witness
+        self._synced = synced
+        self._clock = clock
+        self._items: dict[str, _Item] = {}
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._workloads: OrderedDict[str, tuple[Workload, float]] = OrderedDict()
+
+    def put(self, report: Mapping[str, Any]) -> None:
+        """Take in a report object; one that is under way already is not taken twice."""
+        name, spec = report["metadata"]["name"], report["spec"]
+        if name not in self._items:
+            now = self._clock()
+            self._items[name] = _Item(report, spec["podUID"], spec["containerID"], now, now)
+            self._queue.put_nowait(name)
+
+    def drop(self, name: str) -> None:
+        """Forget a report that was deleted."""
+        item = self._items.get(name)
+        if item is not None and item.timer is not None:
+            item.timer.cancel()
+            del self._items[name]
+
+    def pod_changed(self, uid: str) -> None:
+        """Try the reports again that wait for this pod."""
+        for name, item in self._items.items():
+            if item.pod_uid == uid and item.timer is not None:
+                item.timer.cancel()
+                self._due(name)
+
+    def expects(self, container_id: str) -> bool:
+        """Say whether a report of that run is under way."""
+        return any(item.container_id == container_id for item in self._items.values())
+
+    def queue_age(self) -> float:
+        """Return for how many seconds the longest due report has been waiting for a consumer, 0 when none is."""
+        now = self._clock()
+        return max((now - item.due for item in self._items.values() if item.timer is None), default=0.0)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(_CONSUMERS):
+                group.create_task(self._consume(), name=f"reports {number}")
+
+    async def _consume(self) -> None:
+        while True:
+            name = await self._queue.get()
+            item = self._items.get(name)
+            if item is None:
+                continue
+            try:
+                await self._handle(name, item)
+            except _NotYetError as wait:
+                self._later(name, item, wait.after, str(wait))
+            except ApiError as error:
+                after = error.retry_after if isinstance(error, TransientError) else None
+                pause = after if after is not None else min(0.25 * 2**item.attempts, _LONGEST_PAUSE)
+                self._later(name, item, pause, str(error))
+            except Exception as error:  # noqa: BLE001  # one unreadable report must not stop the others; it is kept
+                _log.exception("report %s cannot be worked off, it is kept", name)
+                self._later(name, item, _SLOWLY, str(error))
+            else:
+                self._items.pop(name, None)
+
+    def _later(self, name: str, item: _Item, pause: float, why: str) -> None:
+        item.attempts += 1
+        if self._clock() - item.since > _UNRESOLVED:
+            pause = _SLOWLY
+            if not item.warned:
+                item.warned = True
+                _log.warning(
+                    "report %s is still not an incident; it is kept and tried every %d s: %s", name, _SLOWLY, why,
+                    extra={"k8s.pod.uid": item.pod_uid},
+                )  # fmt: skip
+        item.timer = asyncio.get_running_loop().call_later(pause, self._due, name)
+
+    def _due(self, name: str) -> None:
+        item = self._items.get(name)
+        if item is not None:
+            item.timer = None
+            item.due = self._clock()
+            self._queue.put_nowait(name)
+
+    async def _handle(self, name: str, item: _Item) -> None:
+        if not self._synced():
+            raise _NotYetError("the list of pods is not complete yet", 0.2)
+        report = MemoryReportSpec.model_validate(item.body["spec"])
+        pod = self._book.find(report.pod_uid)
+        if pod is None:
+            raise _NotYetError(f"pod {report.pod_uid} is not known", min(0.5 * 2**item.attempts, _LONGEST_PAUSE))
+        resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
+        workload = await self._workload(pod)
+        body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
+        try:
+            await asyncio.to_thread(self._deliver, body, report, pod)
+        except NotFoundError as error:
+            _log.warning("kill of %s/%s has no place any more: %s", pod.namespace, pod.name, error)
+        else:
+            self._witness.expect(body, resolved.termination)
+            await self._diagnoser.request(Subject(pod.namespace, workload, resolved.name))
+        metadata = item.body["metadata"]
+        await asyncio.to_thread(self._api.delete, REPORT.path(metadata["namespace"], name))
+
+    def _resolve(self, report: MemoryReportSpec, pod: Pod, *, patient: bool) -> tuple[resolve.Resolved, bool]:
+        resolved = resolve.by_status(report.container_id, pod, self._book.past_runs(pod.uid))
+        if resolved is None:
+            resolved = resolve.by_elimination(report, pod, patient=patient)
+        if resolved is None:
+            raise _NotYetError(f"no status of pod {pod.name} shows container {report.container_id}", _LOOK_AGAIN)
+        died = resolve.died(report, resolved)
+        if died is None and patient:
+            raise _NotYetError(f"whether container {resolved.name} of pod {pod.name} ended is not known", _LOOK_AGAIN)
+        return resolved, bool(died)
+
+    def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> None:
+        """Create the incident; when it exists and lacks the kernel's word, add that."""
+        metadata = body["metadata"]
+        try:
+            self._api.create(INCIDENT.path(metadata["namespace"]), body)
+            _log.info(
+                "kill recorded as incident %s", metadata["name"],
+                extra={
+                    "k8s.namespace.name": pod.namespace, "k8s.pod.name": pod.name, "k8s.pod.uid": pod.uid,
+                    "k8s.container.name": body["spec"]["container"], "k8s.node.name": report.node,
+                },
+            )  # fmt: skip
+        except AlreadyExistsError:
+            path = INCIDENT.path(metadata["namespace"], metadata["name"])
+            late = incidents.late_evidence(self._api.get(path), report, pod)
+            if late is not None:
+                self._api.patch(f"{path}/status", late)
+
+    async def _workload(self, pod: Pod) -> Workload:
+        owner = pod.api_uid if pod.owner is None else pod.owner.uid
+        now = self._clock()
+        cached = self._workloads.get(owner)
+        if cached is None or now - cached[1] > _WORKLOAD_SECONDS:
+            cached = (await asyncio.to_thread(find_workload, pod, self._api), now)
+            self._workloads[owner] = cached
+            self._workloads.move_to_end(owner)
+            while len(self._workloads) > _MOST_WORKLOADS:
+                self._workloads.popitem(last=False)
+        return cached[0]

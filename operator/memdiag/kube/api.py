@@ -1,0 +1,215 @@
+"""A small synchronous client of the Kubernetes API: dictionaries in and out, an error tree, timeouts everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import urllib3
+from kubernetes import client, config
+
+REQUEST_TIMEOUT = (5.0, 20.0)
+"""Seconds to connect, and to wait for the next byte."""
+PAGE = 500
+
+Body = Mapping[str, Any] | Sequence[Any]
+JsonObject = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The API server did not do what it was asked."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TransientError(ApiError):
+    """It may work when tried again: overload, a restart, a broken connection."""
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, status)
+        self.retry_after = retry_after
+
+
+class PermanentError(ApiError):
+    """Trying the same again will not help."""
+
+
+class NotFoundError(PermanentError):
+    """The object, its namespace or its kind does not exist."""
+
+
+class AlreadyExistsError(PermanentError):
+    """An object of that name exists."""
+
+
+class ConflictError(ApiError):
+    """The object was changed in between: read it again."""
+
+
+class ExpiredError(ApiError):
+    """The resource version is too old: list again."""
+
+
+class Api(Protocol):
+    """What the operator asks of the API server."""
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject:
+        """Return what a GET answers."""
+
+    def create(self, path: str, body: Body) -> JsonObject:
+        """Create an object in a collection."""
+
+    def replace(self, path: str, body: Body) -> JsonObject:
+        """Replace an object, or its status."""
+
+    def patch(self, path: str, body: Body) -> JsonObject:
+        """Apply a JSON merge patch."""
+
+    def delete(self, path: str) -> None:
+        """Delete an object; one that is gone already is no error."""
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[JsonObject]:
+        """Yield the pages of a list."""
+
+    def watch(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[JsonObject]:
+        """Yield watch events until the server ends the stream."""
+
+
+def connect(kubeconfig: Path | None) -> client.ApiClient:
+    """Return a client from a kubeconfig, or from the pod that this runs in when none is given.
+
+    Raises PermanentError, saying what to do, when neither is there.
+    """
+    configuration = client.Configuration()
+    try:
+        if kubeconfig is not None:
+            config.load_kube_config(  # type: ignore[no-untyped-call]  # the client's config loaders carry no types
+                str(kubeconfig), client_configuration=configuration, persist_config=False
+            )
+        else:
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # as above
+    except (config.ConfigException, OSError) as error:
+        where = "this pod's service account" if kubeconfig is None else str(kubeconfig)
+        raise PermanentError(f"no way to the API server from {where}: {error} (name one with --kubeconfig)") from error
+    configuration.retries = False
+    return client.ApiClient(configuration)
+
+
+def error_from(status: int, body: bytes, headers: Mapping[str, str], what: str) -> ApiError:
+    """Return the error that an answer stands for."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = {}
+    if not isinstance(answer, dict):
+        answer = {}
+    message = f"{what}: {status} {str(answer.get('message') or body[:200].decode(errors='replace'))[:500]}"
+    if status == 404:
+        return NotFoundError(message, status)
+    if status == 409:
+        return (AlreadyExistsError if answer.get("reason") == "AlreadyExists" else ConflictError)(message, status)
+    if status == 410:
+        return ExpiredError(message, status)
+    if status in {401, 408, 429} or status >= 500:
+        after = headers.get("Retry-After", "")
+        return TransientError(message, status, float(after) if after.isdigit() else None)
+    return PermanentError(message, status)
+
+
+class HttpApi:
+    """The API over HTTP, through the official client's connection, credentials and their renewal."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._client = api_client
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Body | str | None = None,
+        content_type: str = "application/json",
+        timeout: tuple[float, float] = REQUEST_TIMEOUT,
+    ) -> urllib3.BaseHTTPResponse:
+        what = f"{method} {path}"
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        try:
+            request = self._client.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = self._client.call_api(*request, _request_timeout=timeout)
+            response: urllib3.BaseHTTPResponse = answer.response
+            if response.status >= 400:
+                raise error_from(response.status, response.read(), response.headers, what)
+        except (urllib3.exceptions.HTTPError, client.ApiException, OSError) as error:
+            raise TransientError(f"{what}: {error}") from error
+        return response
+
+    def _json(self, method: str, path: str, **how: Any) -> JsonObject:
+        response = self._send(method, path, **how)
+        try:
+            answer = json.loads(response.read())
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            raise TransientError(f"{method} {path}: broken answer: {error}") from error
+        finally:
+            response.release_conn()
+        if not isinstance(answer, dict):
+            raise PermanentError(f"{method} {path}: answer is no object")
+        return answer
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject:
+        """Return what a GET answers."""
+        return self._json("GET", path, query=query)
+
+    def create(self, path: str, body: Body) -> JsonObject:
+        """Create an object in a collection."""
+        return self._json("POST", path, body=body)
+
+    def replace(self, path: str, body: Body) -> JsonObject:
+        """Replace an object, or its status."""
+        return self._json("PUT", path, body=body)
+
+    def patch(self, path: str, body: Body) -> JsonObject:
+        """Apply a JSON merge patch."""
+        return self._json("PATCH", path, body=json.dumps(body), content_type="application/merge-patch+json")
+
+    def delete(self, path: str) -> None:
+        """Delete an object; one that is gone already is no error."""
+        try:
+            self._json("DELETE", path)
+        except NotFoundError:
+            return
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[JsonObject]:
+        """Yield the pages of a list."""
+        token = ""
+        while True:
+            page = self.get(path, {"limit": str(PAGE), **(query or {}), **({"continue": token} if token else {})})
+            yield page
+            token = str(page.get("metadata", {}).get("continue") or "")
+            if not token:
+                return
+
+    def watch(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[JsonObject]:
+        """Yield watch events until the server ends the stream; silence for `read_timeout` seconds is an error."""
+        response = self._send("GET", path, query={**query, "watch": "true"}, timeout=(5.0, read_timeout))
+        try:
+            for line in response:
+                if line.strip():
+                    yield json.loads(line)
+        except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
+            raise TransientError(f"watch {path}: {error}") from error
+        finally:
+            response.close()
