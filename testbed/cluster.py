@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import binaries, images, kernel, preflight, rootfs
 from testbed.cache import REPOSITORY, Artifact
 from testbed.control_plane import ControlPlane, instance
-from testbed.node import Node
-from testbed.progress import Step
+from testbed.node import Node, NodeDiedError
+from testbed.progress import Progress, Step
 from testbed.shell import TestbedError, capture
 
 NAMESPACE = "memdiag"
@@ -149,3 +150,19 @@ def up_steps(cluster: Cluster) -> list[Step]:
         Step("load images", cluster.load_images, ("node", "build memdiag image"), 20),
         Step("helm install memdiag", cluster.install, ("load images", "build helm"), 25),
     ]
+
+
+def bring_up(cluster: Cluster, further: Sequence[Step] = ()) -> float:
+    """Build what is not cached, bring the cluster up with memdiag on it, and return the seconds it took.
+
+    A kernel that died under the node is tried once more. Raises TestbedError that names the step which failed.
+    """
+    cluster.down()
+    prepare()
+    steps = [*build_steps(), *up_steps(cluster), *further]
+    try:
+        return Progress(steps).run()
+    except NodeDiedError as error:
+        print(f"{error}\ntrying once more", flush=True)
+        cluster.down()
+        return Progress(steps).run()

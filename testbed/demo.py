@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from testbed import binaries, cluster
 from testbed.cache import REPOSITORY
-from testbed.progress import Progress, Step
+from testbed.progress import Step
 from testbed.shell import TestbedError
 
 NAME = "demo"
@@ -51,6 +51,7 @@ def wait_for_verdicts(found: cluster.Cluster, patience: float = _PATIENCE_SECOND
     deadline = time.monotonic() + patience
     wanted = deployments()
     while True:
+        found.node.check_alive()
         decided = [row for row in rows(found) if row.cause not in _UNDECIDED]
         if len(decided) >= wanted:
             return f"{wanted} verdicts"
@@ -81,15 +82,13 @@ def up() -> str:
     found = cluster.make(NAME)
     if found.plane.process("apiserver").pid is not None:
         print("A demo is up already; it is replaced.", flush=True)
-    found.down()
-    cluster.prepare()
-    steps = [
-        *cluster.build_steps(),
-        *cluster.up_steps(found),
-        Step("start examples", found.run_examples, ("helm install memdiag",), 2),
-        Step("wait for kills and verdicts", lambda: wait_for_verdicts(found), ("start examples",), 90),
-    ]
-    took = Progress(steps).run()
+    took = cluster.bring_up(
+        found,
+        [
+            Step("start examples", found.run_examples, ("helm install memdiag",), 2),
+            Step("wait for kills and verdicts", lambda: wait_for_verdicts(found), ("start examples",), 90),
+        ],
+    )
     return f"{show(found)}\nDone in {took // 60:.0f} min {took % 60:.0f} s on {os.cpu_count()} cores."
 
 

@@ -11,10 +11,14 @@ from pathlib import Path
 from testbed import kernel, pki, rootfs
 from testbed.control_plane import HOST_ADDRESS, NODE_ADDRESS, ControlPlane
 from testbed.processes import Process
-from testbed.shell import TestbedError, capture, run, wait_for
+from testbed.shell import TestbedError, capture, run, tail, wait_for
 
 NAME = "node-a"
 _READY_SECONDS = 120
+
+
+class NodeDiedError(TestbedError):
+    """The node's kernel ended by itself: a fault of the testbed, never a finding about memdiag."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,14 @@ class Node:
         """Wait until Kubernetes calls the node Ready. Raises TestbedError with the console's tail when it does not."""
         wait_for(f"node {NAME} Ready", self._ready, timeout=_READY_SECONDS, log=self.process.log, interval=0.5)
 
-    def _ready(self) -> bool:
+    def check_alive(self) -> None:
+        """Raise NodeDiedError, with the console's tail, when the kernel does not run."""
         if self.process.pid is None:
-            raise TestbedError(
-                f"the node's kernel ended (a fault of the testbed, not of memdiag); see {self.process.log}"
-            )
+            console = tail(self.process.log)
+            raise NodeDiedError(f"the node's kernel ended (the testbed's fault, not memdiag's); console:\n{console}")
+
+    def _ready(self) -> bool:
+        self.check_alive()
         path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
         try:
             return self.plane.kubectl("get", "node", NAME, "-o", path, timeout=10).strip() == "True"

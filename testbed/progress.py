@@ -75,7 +75,7 @@ class Progress:
             remark = step.act()
         except TestbedError as error:
             self._say(f"{self._clock()} FAIL {step.name}")
-            raise TestbedError(f"{step.name}: {error}") from error
+            raise type(error)(f"{step.name}: {error}") from error
         finally:
             with self._lock:
                 self._running.pop(step.name, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, kernel, preflight, quick
+from testbed import binaries, cluster, kernel, preflight, quick
 from testbed.control_plane import ControlPlane, instance
 from testbed.shell import TestbedError
 
@@ -51,3 +51,17 @@ def api_server() -> Iterator[ControlPlane]:
         yield plane
     finally:
         plane.down()
+
+
+@pytest.fixture(scope="session")
+def memdiag_cluster() -> Iterator[cluster.Cluster]:
+    """Give a whole cluster with memdiag installed by helm; afterwards nothing of it may be left."""
+    _or_skip("node", cluster.prepare)
+    found = cluster.make(f"node-{os.getpid()}")
+    try:
+        cluster.bring_up(found)
+        yield found
+    finally:
+        found.down()
+    if Path("/run/netns", found.plane.namespace).exists() or found.plane.folder.exists():
+        pytest.fail(f"the cluster left its namespace or {found.plane.folder} behind")
