@@ -33,10 +33,11 @@ RUN --mount=type=secret,id=ca-bundle --mount=type=secret,id=pip-conf \
 
 COPY pyproject.toml README.md LICENSE /src/
 COPY operator /src/operator
-# Bytecode that never looks at file times: copying layers may change them, and the root file system is read-only at run time.
+# Dependencies' own tests stay behind. Bytecode that never looks at file times: copying layers may change them, and the root file system is read-only at run time.
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels /src \
  && /opt/build/bin/pip --python /opt/memdiag/bin/python install \
       --no-index --no-deps --no-compile /wheels/memdiag-*.whl \
+ && find /opt/memdiag/lib -type d -name tests -prune -exec rm -rf {} + \
  && /opt/memdiag/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/memdiag/lib \
  && /opt/memdiag/bin/memdiag --version
 

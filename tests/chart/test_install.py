@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from testbed.control_plane import ControlPlane
 from tests.chart.rendering import CHART, REPOSITORY, run_helm
 

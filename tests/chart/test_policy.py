@@ -14,10 +14,10 @@ import pytest
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
-from testbed.control_plane import ControlPlane
-from tests.chart.rendering import one, pod_spec, render
 
 from memdiag.model.report import GROUP, VERSION
+from testbed.control_plane import ControlPlane
+from tests.chart.rendering import one, pod_spec, render
 
 pytestmark = pytest.mark.api_server
 

@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
@@ -147,8 +148,8 @@ def test_commands_fit_the_mounts_and_ports(defaults: list[dict[str, Any]]) -> No
         str(operator["ports"][0]["containerPort"]),
     ]
     for container in (agent, operator):
-        assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": container["ports"][0]["name"]}
-        assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": container["ports"][0]["name"]}
+        for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+            assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": container["ports"][0]["name"]}
         assert container["resources"]["limits"]["memory"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.chart.rendering import CHART, REPOSITORY, ROOT, run_helm
 
 FREE_MAPS = {"nodeSelector"}

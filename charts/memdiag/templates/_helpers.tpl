@@ -76,11 +76,14 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* Probes of a container whose port is named "health"; the start may take a minute on a slow node. */}}
+{{/*
+Probes of a container whose port is named "health". The start may take two minutes on a slow node. It asks for life, not
+for readiness: where the API server is away, a restart would help nobody.
+*/}}
 {{- define "memdiag.probes" -}}
 startupProbe:
   httpGet:
-    path: /readyz
+    path: /healthz
     port: health
   periodSeconds: 2
   timeoutSeconds: 5
@@ -96,7 +99,7 @@ readinessProbe:
   httpGet:
     path: /readyz
     port: health
-  periodSeconds: 10
+  periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 3
 {{- end }}
