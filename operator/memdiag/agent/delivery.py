@@ -1,0 +1,174 @@
+"""Brings reports from the spool to the API server: the agent's only word to it is `create memoryreports`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from memdiag.agent.log import log
+from memdiag.agent.spool import Spool
+
+TIMEOUT_SECONDS = 10.0
+FIRST_WAIT = 0.25
+LONGEST_WAIT = 60.0
+_LONGEST_ANSWER = 64 * 1024
+_REJECTED = {400, 405, 406, 413, 415, 422}
+
+
+class Outcome(Enum):
+    """What came of one delivery."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer: status, the seconds of Retry-After where it has one, and the server's own words, bounded."""
+
+    status: int
+    retry_after: float | None
+    message: str
+
+
+def outcome_of(status: int) -> Outcome:
+    """Return what an HTTP status means for a report.
+
+    409 is AlreadyExists: delivered before. 401, 403 and 404 pass: a token, a right or the kind itself can be late.
+    """
+    if 200 <= status < 300 or status == 409:
+        return Outcome.DONE
+    return Outcome.REJECTED if status in _REJECTED else Outcome.RETRY
+
+
+def wait_after(failures: int, retry_after: float | None, spread: float) -> float:
+    """Return the seconds to wait after so many failures in a row (from 1); `spread` is a random number in [0, 1)."""
+    wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 20), LONGEST_WAIT) * (0.5 + spread / 2)
+    return max(wait, min(retry_after or 0.0, LONGEST_WAIT))
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+class ApiClient:
+    """One connection to the API server, kept open; the token is read anew for each request and never logged."""
+
+    def __init__(self, address: str, namespace: str, token_file: Path, ca_file: Path) -> None:
+        self._address = urlsplit(address)
+        self._path = f"/apis/memdiag.dev/v1alpha1/namespaces/{namespace}/memoryreports"
+        self._token_file = token_file
+        self._ca_file = ca_file
+        self._connection: http.client.HTTPConnection | None = None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._address.hostname or "", self._address.port
+        if self._address.scheme == "http":
+            return http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT_SECONDS)
+        context = ssl.create_default_context(cafile=str(self._ca_file))
+        return http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT_SECONDS, context=context)
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def create(self, report: bytes) -> Answer:
+        """Send one report. Raises OSError or http.client.HTTPException when there is no answer."""
+        token = self._token_file.read_text(encoding="ascii").strip()
+        if self._connection is None:
+            self._connection = self._connect()
+        try:
+            self._connection.request(
+                "POST",
+                self._path,
+                body=report,
+                headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+            )
+            answer = self._connection.getresponse()
+            body = answer.read(_LONGEST_ANSWER)
+            if not answer.isclosed() or answer.will_close:
+                self.close()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        try:
+            message = str(json.loads(body)["message"])
+        except (ValueError, KeyError, TypeError):
+            message = ""
+        return Answer(answer.status, _seconds(answer.getheader("Retry-After")), message[:500])
+
+
+class Delivery(threading.Thread):
+    """The thread that empties the spool."""
+
+    def __init__(
+        self, spool: Spool, create: Callable[[bytes], Answer], spread: Callable[[], float] = random.random
+    ) -> None:
+        super().__init__(name="delivery", daemon=True)
+        self._spool = spool
+        self._create = create
+        self._spread = spread
+        self._stopping = threading.Event()
+        self._failures = 0
+        self.last_turn = time.monotonic()
+        """When the thread last showed life, monotonic seconds."""
+
+    def stop(self) -> None:
+        """End the thread after the delivery that is under way."""
+        self._stopping.set()
+        self._spool.arrived.set()
+
+    def deliver(self, name: str) -> float | None:
+        """Deliver one report; returns the seconds to wait before the next attempt, None to go on at once."""
+        report = self._spool.read(name)
+        if report is None:
+            return None
+        try:
+            answer = self._create(report)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return self._failed(name, None, f"{type(error).__name__}: {error}")
+        outcome = outcome_of(answer.status)
+        if outcome is Outcome.RETRY:
+            return self._failed(name, answer.retry_after, f"HTTP {answer.status} {answer.message}")
+        self._failures = 0
+        if outcome is Outcome.DONE:
+            self._spool.done(name)
+            log("report delivered", report=name, status=answer.status)
+        else:
+            self._spool.reject(name)
+            log("report rejected, put aside", report=name, status=answer.status, reason=answer.message)
+        return None
+
+    def _failed(self, name: str, retry_after: float | None, reason: str) -> float:
+        self._failures += 1
+        wait = wait_after(self._failures, retry_after, self._spread())
+        log("report not delivered, waiting", report=name, reason=reason, seconds=round(wait, 2))
+        return wait
+
+    def run(self) -> None:
+        """Deliver until stopped."""
+        while not self._stopping.is_set():
+            self.last_turn = time.monotonic()
+            self._spool.arrived.clear()
+            for name in self._spool.waiting():
+                wait = self.deliver(name)
+                self.last_turn = time.monotonic()
+                if wait is not None:
+                    self._stopping.wait(wait)
+                    break
+                if self._stopping.is_set():
+                    return
+            else:
+                self._spool.arrived.wait(5.0)

@@ -1,0 +1,202 @@
+"""From kills to reports: freezes the scene at once, waits for the container's fate, then spools and notes the kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from memdiag.agent.detector import UNKNOWN_CONTAINER, Detector, Kill
+from memdiag.agent.evidence import Scene, freeze
+from memdiag.agent.ledger import Entry, Ledger
+from memdiag.agent.log import log
+from memdiag.agent.pids import PidMap
+from memdiag.agent.sampler import Sampler
+from memdiag.agent.spool import Spool
+from memdiag.agent.store import HistoryStore
+from memdiag.agent.watch import Node
+from memdiag.kernel.paths import contains
+from memdiag.kernel.reader import CgroupGoneError, CgroupReader
+from memdiag.model.identity import report_name
+from memdiag.model.report import Report, to_object
+from memdiag.model.trace import Level
+
+FATE_SECONDS = 0.8
+"""How long a container may take to empty after a kill before it counts as living on."""
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    kill: Kill
+    report: Report
+    deadline: float
+
+
+class Teller:
+    """Kills on their way into the spool."""
+
+    def __init__(
+        self,
+        *,
+        node_name: str,
+        namespace: str,
+        boot_id: str,
+        node: Node,
+        detector: Detector,
+        store: HistoryStore,
+        ledger: Ledger,
+        spool: Spool,
+        pids: PidMap,
+        sampler: Sampler,
+        wall_of: Callable[[float], float],
+    ) -> None:
+        self._node_name = node_name
+        self._namespace = namespace
+        self._boot_id = boot_id
+        self._node = node
+        self._detector = detector
+        self._store = store
+        self._ledger = ledger
+        self._spool = spool
+        self._pids = pids
+        self._sampler = sampler
+        self._wall_of = wall_of
+        self._pending: list[_Pending] = []
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the next pending kill must be told, Unix seconds; None when none is pending."""
+        return min((pending.deadline for pending in self._pending), default=None)
+
+    def take(self, kills: Sequence[Kill], now: float, *, found_late: bool, missing: tuple[str, ...] = ()) -> None:
+        """Freeze these kills. Those found late are told at once: their containers' fate is past."""
+        node_memory = self._sampler.node_memory() if kills else {}
+        for kill in kills:
+            time = now if kill.report.time is None else min(self._wall_of(kill.report.time), now)
+            scene = self._scene(kill, time, found_late=found_late)
+            scene.node = {} if found_late else node_memory
+            scene.missing = (*scene.missing, *missing)
+            owners = {
+                task.pid: owner for task in kill.report.tasks if (owner := self._pids.owner(task.pid)) is not None
+            }
+            history = self._store.pods.get(kill.pod_uid)
+            report = freeze(
+                kill,
+                scene,
+                history,
+                node=self._node_name,
+                boot_id=self._boot_id,
+                ordinal=self._ledger.next_ordinal(kill.container_id),
+                owner=owners,
+                own=frozenset(() if history is None else history.runs),
+                found_late=found_late,
+            )
+            self._pending.append(_Pending(kill, report, now if found_late else now + FATE_SECONDS))
+        self.advance(now)
+
+    def _scene(self, kill: Kill, time: float, *, found_late: bool) -> Scene:
+        pod = self._node.pods.get(kill.pod_uid)
+        container = None if pod is None else pod.containers.get(kill.container_id)
+        gone = self._node.gone.get(kill.container_id)
+        scene = Scene(time, cgroup_path=kill.report.task_memcg)
+        last: Level | None = None
+        if container is not None:
+            scene.cgroup_path, last = container.path, container.last
+            counts = self._level(container.reader, light=True)
+            if last is not None and counts is not None:
+                last = replace(last, events=counts.events, events_local=counts.events_local)
+        elif gone is not None:
+            scene.cgroup_path, last = gone.path, gone.last
+        if found_late:
+            return scene
+        scene.container = last
+        if pod is not None:
+            scene.pod = self._level(pod.reader)
+            scene.ancestors = {
+                path: level
+                for path, watched in self._node.ancestors.items()
+                if contains(path, pod.path) and (level := self._level(watched.reader)) is not None
+            }
+        if scene.pod is not None:
+            scene.missing = ("pod, ancestors, nodeMemory: read just after the kill",)
+        return scene
+
+    @staticmethod
+    def _level(reader: CgroupReader, *, light: bool = False) -> Level | None:
+        try:
+            return reader.light() if light else reader.full()
+        except CgroupGoneError:
+            return None
+
+    def _died(self, kill: Kill) -> bool | None:
+        """Return whether a kill's container is at its end, None while processes of it live."""
+        if kill.container_id == UNKNOWN_CONTAINER:
+            return True
+        pod = self._node.pods.get(kill.pod_uid)
+        container = None if pod is None else pod.containers.get(kill.container_id)
+        if container is None:
+            return True
+        try:
+            return True if container.reader.populated() is False else None
+        except CgroupGoneError:
+            return True
+
+    def advance(self, now: float) -> None:
+        """Tell every pending kill whose container's fate is known or whose time is up."""
+        waiting: list[_Pending] = []
+        entries: list[Entry] = []
+        for pending in self._pending:
+            died = self._died(pending.kill)
+            if died is None and now < pending.deadline:
+                waiting.append(pending)
+                continue
+            if died is None:
+                # Processes of a group kill may be slow to go; the only ones left would be those it must not touch.
+                died = None if pending.kill.report.group_kill else False
+            try:
+                entries.append(self._tell(pending, died))
+            except OSError as error:
+                log("report not stored, trying again", pod=pending.kill.pod_uid, reason=str(error))
+                waiting.append(replace(pending, deadline=now + RETRY_SECONDS))
+        self._pending = waiting
+        self._note(entries)
+
+    def _note(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        try:
+            self._ledger.write(*entries)
+        except OSError as error:
+            log("kills told but not noted: they are told again after a restart", reason=str(error))
+
+    def _tell(self, pending: _Pending, died: bool | None) -> Entry:
+        kill, report = pending.kill, replace(pending.report, container_died=died)
+        if died:
+            run = self._store.find(kill.pod_uid, kill.container_id)
+            if run is not None:
+                run.killed = True
+        name = report_name(self._boot_id, kill.container_id, report.ordinal)
+        self._spool.put(to_object(report, name, self._namespace))
+        log(
+            "kill",
+            report=name,
+            pod=kill.pod_uid,
+            container=kill.container_id,
+            ordinal=report.ordinal,
+            limitHit=kill.limit_hit.value,
+            groupKill=kill.report.group_kill,
+            victims=len(kill.report.victims),
+            containerDied=died,
+            foundLate=report.found_late,
+            fromLog=bool(kill.report.lines),
+        )
+        return Entry(
+            pod_uid=kill.pod_uid,
+            container_id=kill.container_id,
+            ordinal=report.ordinal,
+            key=kill.key,
+            events=kill.events,
+            leaf_told=kill.leaf_told,
+            pod_told=kill.pod_told,
+        )
