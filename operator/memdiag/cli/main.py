@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "operator": ("memdiag.controller.main", "run the operator (what the Deployment runs)"),
 }
 """Subcommand: the module that has `configure(parser)` and `run(arguments) -> int`, and one line of help."""
+
+_BROKEN_PIPE = 128 + 13
+"""What a shell reports of a program that SIGPIPE ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,4 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.configure(command)
             command.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
-    return int(arguments.run(arguments))
+    try:
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away, as `head` does: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    return status

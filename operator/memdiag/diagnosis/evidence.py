@@ -33,18 +33,17 @@ def _floor(found: Features) -> Iterator[Evidence]:
     share = found.typical(lambda shape: shape.rise_share)
     base, end = found.typical(lambda shape: shape.base), found.typical(lambda shape: shape.floor_end)
     life = found.typical(lambda shape: shape.series.life)
-    steady = found.typical(lambda shape: shape.steadiness)
-    sure = max(0.0, min(1.0, (steady - 0.3) / 0.4))
+    sure = found.straightness
     move = f"from {human_bytes(base)} to {human_bytes(end)} in {duration(life)}"
     if found.rising:
         text = f"Memory that never came back rose {move}, {percent(share)} of the way to the limit."
-        low = 0.0 if found.slackening else -2.2
-        yield from _several("floor_rise", share, 0.4, text, leak=0.5 + 1.1 * sure, low=low)
+        low = 0.0 if found.slackening else -0.5 if found.perhaps_slackening else -2.2
+        yield from _several("floor_rise", share, 0.4, text, leak=0.4 + 1.2 * sure, low=low)
     elif found.flat:
         text = f"Between its peaks, demand stayed level: {move}."
         yield from _several("floor_rise", share, 0.15, text, low=1.0, leak=-2.5, growth=-1.0)
     else:
-        text = f"The floor of demand moved {move}: {percent(max(share, 0.0))} of the way to the limit, neither level nor all."
+        text = f"The floor moved {move}, {percent(max(share, 0.0))} of the way to the limit: neither level nor most."
         yield from _several("floor_rise", share, 0.4, text, low=-0.8 if share >= 0.25 else 0.0, leak=0.3 * sure - 0.5)
 
 
@@ -64,7 +63,13 @@ def _slackening(found: Features) -> Iterator[Evidence]:
     if found.rising and found.slackening:
         bend = found.typical(lambda shape: 1.0 if shape.bend is None else shape.bend)
         text = f"The rise was coming to rest: its second half brought {percent(max(bend, 0.0))} of what the first did."
-        yield from _several("slackening", bend, 0.5, text, low=2.0, leak=-1.6, growth=-0.8)
+        yield from _several("slackening", bend, 0.4, text, low=2.0, leak=-1.6, growth=-0.8)
+    elif found.rising and found.perhaps_slackening:
+        bend = found.typical(lambda shape: 1.0 if shape.bend is None else shape.bend)
+        text = (
+            f"The rise slowed down: its second half brought {percent(max(bend, 0.0))} of the first; it may have an end."
+        )
+        yield from _several("slackening", bend, 0.65, text, low=0.6, leak=-1.0)
 
 
 def _jump(found: Features) -> Iterator[Evidence]:
@@ -104,7 +109,8 @@ def _reset(found: Features) -> Iterator[Evidence]:
     share = restarts.reset
     if share >= 0.6:
         text = f"A restart made memory small again: {percent(share)} of the rise was gone early in the next run."
-        yield from _several("reset", share, 0.6, text, leak=1.5 if found.rising else 0.0, growth=-1.6)
+        alike = restarts.alike is None or restarts.alike >= 0.4
+        yield from _several("reset", share, 0.6, text, leak=1.5 if found.unbounded and alike else 0.0, growth=-1.6)
     elif share <= 0.35 and not found.flat:
         text = f"A restart did not help: early in the next run {percent(1 - share)} of the rise was back."
         yield from _several("reset", share, 0.35, text, growth=2.3, leak=-2.3)
@@ -120,14 +126,23 @@ def _quicker(found: Features) -> Iterator[Evidence]:
         yield from _several("next_life", ratio, 0.4, text, growth=0.8, leak=-0.8)
     elif 0.6 <= ratio <= 1.7 and found.rising:
         text = f"After a restart the limit was reached at much the same age ({percent(ratio)} of the first run)."
-        yield from _several("next_life", ratio, 0.6, text, leak=0.5, growth=-0.3)
+        yield from _several("next_life", ratio, 0.6, text, leak=0.5 if found.unbounded else 0.0, growth=-0.3)
+
+
+def _one_run(found: Features) -> Iterator[Evidence]:
+    if found.unbounded and found.restarts is None:
+        text = "Only one run was seen: data that a restart brings back could have grown in the same way."
+        yield from _several("one_run", 1, 2, text, leak=-1.0)
 
 
 def _alike(found: Features) -> Iterator[Evidence]:
     restarts = found.restarts
-    if restarts is None or restarts.alike is None or not found.rising or restarts.alike < 0.6:
+    if restarts is None or restarts.alike is None or not found.unbounded:
         return
-    if (restarts.reset or 0.0) >= 0.6:
+    if restarts.alike < 0.4 and (found.load is None or found.load.grew <= _LEVEL_LOAD):
+        text = f"The runs rose at very different paces (slopes alike to {percent(restarts.alike)} only)."
+        yield from _several("same_pace", restarts.alike, 0.4, text, leak=-1.5)
+    elif restarts.alike >= 0.6 and (restarts.reset or 0.0) >= 0.6:
         text = f"Every run rose at much the same pace (slopes alike to {percent(restarts.alike)})."
         yield from _several("same_pace", restarts.alike, 0.6, text, leak=0.8)
 
@@ -149,7 +164,7 @@ def _load(found: Features) -> Iterator[Evidence]:
     if load is None:
         if found.rising and found.restarts is None:
             text = "Load was not recorded, so ever more work could have made the same rise."
-            yield from _several("load", None, None, text, growth=1.2)
+            yield from _several("load", None, None, text, growth=1.0)
         return
     part = _CPU_IS_WEAKER if load.signal == "CPU time" else 1.0
     level = 1 / _LEVEL_LOAD <= load.grew <= _LEVEL_LOAD
@@ -161,13 +176,15 @@ def _load(found: Features) -> Iterator[Evidence]:
         )
         yield from _several("load", load.with_load, 0.6, text, growth=2.6 * part, leak=-2.0 * part, low=-0.8 * part)
     elif found.rising and level:
-        text = f"Load ({load.signal}) stayed level while memory rose: at the end {load.grew:.1f} times that of the beginning."
-        yield from _several("load", load.grew, _LEVEL_LOAD, text, leak=1.5 * part, growth=-2.0 * part)
-    elif found.rising and load.with_age >= 0.7 and load.with_load < 0.3 and load.varies >= 0.15:
+        text = f"Load ({load.signal}) stayed level while memory rose: {load.grew:.1f} times the load of the beginning."
+        kept = found.restarts is not None and found.restarts.reset is not None and found.restarts.reset < 0.5
+        aged = 0.0 if kept or not found.unbounded else 1.5 * part * max(0.2, found.straightness)
+        yield from _several("load", load.grew, _LEVEL_LOAD, text, leak=aged, growth=0.0 if kept else -2.0 * part)
+    elif found.unbounded and load.with_age >= 0.7 and load.with_load < 0.3 and load.varies >= 0.15:
         text = (
             f"Demand followed age, not load ({load.signal}): correlations {load.with_age:.2f} and {load.with_load:.2f}."
         )
-        yield from _several("load", load.with_age, 0.7, text, leak=1.5 * part, growth=-1.5 * part)
+        yield from _several("load", load.with_age, 0.7, text, leak=1.5 * part * found.straightness, growth=-1.5 * part)
     elif found.rising and load.grew > _LEVEL_LOAD and abs(load.collinear) >= 0.85:
         text = f"Load ({load.signal}) rose together with age, so this run cannot tell one from the other."
         yield from _several("load", abs(load.collinear), 0.85, text, growth=1.5 * part)
@@ -208,6 +225,7 @@ RULES: tuple[Callable[[Features], Iterator[Evidence]], ...] = (
     _startup,
     _reset,
     _quicker,
+    _one_run,
     _alike,
     _start_levels,
     _load,

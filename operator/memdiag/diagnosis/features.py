@@ -21,6 +21,11 @@ _RISING_SHARE = 0.4
 _FLAT_SHARE = 0.15
 _LEAST_RISE = 0.05
 _FLAT_RISE = 0.03
+_SURELY = (0.4, 0.75)
+_PERHAPS = (0.65, 0.85)
+"""Most that the second half of a rise, and each of its quarters, may bring of what the one before did."""
+_LOAD_HELD = 0.8
+"""A rise that slackens because load fell to less than this does not count as coming to rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,28 @@ class Features:
     @property
     def slackening(self) -> bool:
         """Return whether the rise was coming to rest before the limit stopped it."""
-        return any(is_slackening(shape) for shape in self.shapes) and all(
-            is_slackening(shape) or shape.bend is None for shape in self.shapes
-        )
+        if self.load is not None and self.load.grew < _LOAD_HELD:
+            return False
+        return 2 * sum(is_slackening(shape) for shape in self.shapes) > len(self.shapes)
+
+    @property
+    def perhaps_slackening(self) -> bool:
+        """Return whether the rise slowed down, but not so much that it must have come to rest."""
+        if self.load is not None and self.load.grew < _LOAD_HELD:
+            return False
+        return 2 * sum(is_slackening(shape, _PERHAPS) for shape in self.shapes) > len(self.shapes)
+
+    @property
+    def unbounded(self) -> bool:
+        """Return whether the floor of demand rose and showed no end of its rise."""
+        return self.rising and not self.slackening and not self.perhaps_slackening
+
+    @property
+    def straightness(self) -> float:
+        """Return how sure the rise is one single way up: 0 for a walk, 1 for a line."""
+        if not self.shapes:
+            return 0.0
+        return max(0.0, min(1.0, (self.typical(lambda shape: shape.steadiness) - 0.5) / 0.4))
 
     @property
     def highest(self) -> int:
@@ -85,9 +109,11 @@ def is_rising(trend: float, rise: float, share: float) -> bool:
     return trend >= _RISING_TREND and rise >= _LEAST_RISE and share >= _RISING_SHARE
 
 
-def is_slackening(shape: Shape) -> bool:
-    """Say whether a run's rise slowed down in its second half and went on to slow down."""
-    return shape.bend is not None and shape.bend <= 0.5 and (shape.late_bend is None or shape.late_bend <= 0.8)
+def is_slackening(shape: Shape, most: tuple[float, float] = _SURELY) -> bool:
+    """Say whether a run's rise slowed down in its second half, and from quarter to quarter went on to slow down."""
+    if shape.bend is None or shape.bend > most[0]:
+        return False
+    return all(bend is None or bend <= most[1] for bend in (shape.early_bend, shape.late_bend))
 
 
 def _shapes(series: Sequence[Series], limit: int | None) -> tuple[Shape, ...]:

@@ -1,4 +1,4 @@
-"""Load against age: does demand follow what the program has to do, or how long it has been running?"""
+"""Load against age: whether demand follows what the program has to do, or how long it has been running."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from memdiag.diagnosis.series import Series
 from memdiag.model.trace import Sample
 
 _MOST_BINS = 24
-_FEWEST_ROWS = 8
+_FEWEST_ROWS = 6
 
-_SIGNALS: tuple[tuple[str, Callable[[Sample], int | None]], ...] = (
-    ("network packets", lambda sample: sample.net.get("rx_packets")),
-    ("CPU time", lambda sample: sample.level.cpu.get("usage_usec")),
+_SIGNALS: tuple[tuple[str, Callable[[Sample], int | None], float], ...] = (
+    ("network packets", lambda sample: sample.net.get("rx_packets"), 20.0),
+    ("CPU time", lambda sample: sample.level.cpu.get("usage_usec"), 1000.0),
 )
-"""Load signals, the better one first: CPU may also climb because memory did (garbage collection, reclaim)."""
+"""Load signals and the least of each that a part of a life must hold on average to be more than stray noise; the better
+signal first: CPU may also climb because memory did (garbage collection, reclaim)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class _Row:
     age: float
     load: float
     demand: float
+    counted: float
 
 
 def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
@@ -57,7 +59,7 @@ def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
     if len(counter) < 6 or len(series.points) < 6:
         return []
     first, last = counter[0][0], counter[-1][0]
-    count = min(_MOST_BINS, len(counter) // 3)
+    count = min(_MOST_BINS, max(len(counter) // 3, min(len(counter) // 2, 8)))
     width = (last - first) / count
     if width <= 0:
         return []
@@ -74,7 +76,7 @@ def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
         if place and high >= low:  # the first part of a life is the program's start, not its load
             age = (edges[place] + edges[place + 1]) / 2
             demand = total / found if found else interpolate(series.points, age)
-            rows.append(_Row(series.begin + age, age, (high - low) / width, demand))
+            rows.append(_Row(series.begin + age, age, (high - low) / width, demand, high - low))
     return rows
 
 
@@ -116,9 +118,9 @@ def _fit(rows: Sequence[_Row], signal: str) -> Load | None:
 
 def load_of(series: Sequence[Series]) -> Load | None:
     """Return the relation of demand to the best load signal that was recorded, None when there is none."""
-    for signal, read in _SIGNALS:
+    for signal, read, least in _SIGNALS:
         rows = [row for one in series for row in _rows(one, read)]
-        if len(rows) >= _FEWEST_ROWS:
+        if len(rows) >= _FEWEST_ROWS and fmean(row.counted for row in rows) >= least:
             found = _fit(rows, signal)
             if found is not None:
                 return found

@@ -60,7 +60,7 @@ def _growth(found: Features) -> Recommendation:
     wanted = min(found.limit + (found.limit - base), MOST_RAISE * found.limit)
     basis = (
         f"Demand grew from {human_bytes(base)} to the limit of {human_bytes(found.limit)} in {duration(reached)}; this "
-        f"limit holds for about {duration(reached)} more at that pace. Bound the load for each replica, or add replicas."
+        f"limit holds for about {duration(reached)} more at that pace. Bound the load of each replica, or add some."
     )
     return _raise(found, wanted, 1.25 * found.limit, 3 * found.limit, basis)
 

@@ -1,4 +1,4 @@
-"""What restarts tell: does a new run begin low again, and does it go the same way as the one before?"""
+"""What restarts tell: whether a new run begins low again, and whether it goes the way of the one before."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from memdiag.diagnosis.shape import Shape
 
 _EARLY = 0.2
 """Share of the earlier run's life after which the later run's level is compared."""
+_ENOUGH_SAMPLES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Restarts:
 
     pairs: int
     reset: float | None
-    """How much of the earlier run's rise was gone early in the next: 1 all, 0 nothing (median over the pairs)."""
+    """How much of a run's rise was gone early in a later one, at an age that is early for the longest run before:
+    1 all, 0 nothing (median)."""
     quicker: float | None
     """Life of the later killed runs (median) over that of the first one."""
     alike: float | None
@@ -49,19 +51,25 @@ def restarts_of(series: Sequence[Series], shapes: Sequence[Shape], limit: float)
     resets: list[float] = []
     alike: list[float] = []
     pairs = 0
+    reference: Series | None = None
     for earlier, later in pairwise(series):
         if not earlier.ended:
             continue
         pairs += 1
         before, after = by_index.get(earlier.index), by_index.get(later.index)
-        if before is not None:
-            top = limit if earlier.killed else before.points_end
-            level = _level_early(later, limit, _EARLY * earlier.life)
-            start = interpolate(earlier.points, _EARLY * earlier.life)
+        if before is not None and (reference is None or earlier.life > reference.life):
+            reference = earlier
+        if reference is not None:
+            top = limit if reference.killed else reference.points[-1][1]
+            age = _EARLY * reference.life
+            level = _level_early(later, limit, age)
+            start = interpolate(reference.points, age)
             if level is not None and top - start > 0.05 * limit:
                 resets.append((top - level) / (top - start))
-        if before is not None and after is not None and before.slope > 0 and after.slope > 0:
-            alike.append(min(before.slope, after.slope) / max(before.slope, after.slope))
+        if before is not None and after is not None:
+            low, high = sorted((before.slope, after.slope))
+            if low > 0 or (high > 0 and after.samples >= _ENOUGH_SAMPLES and later.life >= earlier.life / 2):
+                alike.append(max(low, 0.0) / high)
     if not pairs:
         return None
     lives = [one.life for one in series if one.killed]

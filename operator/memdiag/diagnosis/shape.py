@@ -42,6 +42,8 @@ class Shape:
     """Rise of the floor in the second half of the life over that in the first: 1 is a line, 0 has come to rest."""
     late_bend: float | None
     """The same for the last quarter over the third: below 1 the slackening goes on until the end."""
+    early_bend: float | None
+    """The same for the third quarter over the second."""
     jump_share: float
     """Share of the way to the limit that was covered at once, in the last few samples before the kill."""
     jump_window: float
@@ -87,21 +89,22 @@ def _returns(points: tuple[tuple[float, float], ...], limit: float) -> int:
     return count
 
 
-def _bends(floor: list[tuple[float, float]], limit: float) -> tuple[float | None, float | None]:
+def _bends(floor: list[tuple[float, float]], limit: float) -> tuple[float | None, float | None, float | None]:
     if len(floor) < 5:
-        return None, None
+        return None, None, None
     begin, end = floor[0][0], floor[-1][0]
     quarter = max((end - begin) / 4, 1e-9)
     parts: list[list[float]] = [[], [], [], []]
     for age, demand in floor:
         parts[min(int((age - begin) / quarter), 3)].append(demand)
     if not all(parts):
-        return None, None
+        return None, None, None
     a, b, c, d = (fmean(part) for part in parts)
     first, second = (b - a) + (c - b) / 2, (d - c) + (c - b) / 2
     bend = None if first <= 0.02 * limit else second / first
     late = None if c - b <= 0.01 * limit else (d - c) / (c - b)
-    return bend, late
+    early = None if b - a <= 0.01 * limit else (c - b) / (b - a)
+    return bend, early, late
 
 
 def shape_of(series: Series, limit: float) -> Shape | None:
@@ -124,7 +127,7 @@ def shape_of(series: Series, limit: float) -> Shape | None:
     way = max(end - base, 0.01 * limit)
     moves = sum(abs(b - a) for a, b in pairwise(values))
     slope = theil_sen(list(zip(ages, values, strict=True))) or (0.0, 0.0, 0.0)
-    bend, late_bend = _bends(started, limit)
+    bend, early_bend, late_bend = _bends(started, limit)
     ordinary = median(demand for age, demand in before if age >= 0.8 * span)
     early = [demand for age, demand in points if age <= 0.1 * life]
     later = [demand for age, demand in points if age > 0.1 * life]
@@ -141,6 +144,7 @@ def shape_of(series: Series, limit: float) -> Shape | None:
         steadiness=max(values[-1] - base, 0.0) / moves if moves > 0 else 0.0,
         bend=bend,
         late_bend=late_bend,
+        early_bend=early_bend,
         jump_share=max(end - ordinary, 0.0) / way if series.killed else 0.0,
         jump_window=window / life,
         returns=_returns(points, limit),

@@ -43,7 +43,8 @@ def _growth(found: Features, advice: Recommendation) -> str:
 def _low(found: Features, advice: Recommendation) -> str:
     raised = "" if advice.limit_bytes is None else f": raise it to {human_bytes(advice.limit_bytes)}"
     level = median(shape.floor_end for shape in found.shapes) if found.shapes else 0.0
-    return f"Memory does not grow with age (level {human_bytes(level)}), but its peak does not fit into {_limit(found)}{raised}."
+    grows = f"Memory does not grow with age (level {human_bytes(level)})"
+    return f"{grows}, but its peak does not fit into {_limit(found)}{raised}."
 
 
 def _node(found: Features, _: Recommendation) -> str:
@@ -63,7 +64,8 @@ def _unclear(found: Features, _: Recommendation) -> str:
         return "The container was killed with SIGKILL, and nothing shows whether the kernel's OOM killer did it."
     if not found.shapes:
         return f"The container was killed at {_limit(found)}, but too few samples were taken to say why."
-    return f"The container was killed at {_limit(found)} after {duration(_life(found))}; the evidence fits more than one cause."
+    killed = f"The container was killed at {_limit(found)} after {duration(_life(found))}"
+    return f"{killed}; the evidence does not single out one cause."
 
 
 SENTENCES: dict[Cause, Callable[[Features, Recommendation], str]] = {

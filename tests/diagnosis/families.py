@@ -1,0 +1,234 @@
+"""Synthetic families: programs whose cause is known, killed at their limit and started again, at any time scale.
+
+A program is a function of its age, the calendar and the load; it knows nothing of the features that judge it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
+from memdiag.model.verdict import Cause
+
+MIB = 2**20
+_FINE = 4
+"""Instants of the program for each sample: the kill falls between samples."""
+
+
+@dataclass(slots=True)
+class Program:
+    """Demand in shares of the limit. `age` and `calendar` are in units of about one life."""
+
+    demand: Callable[[float, float, float, float], float]
+    """(age, calendar, load, work done since the start) -> share of the limit."""
+    load: Callable[[float], float] = lambda calendar: 1.0
+    cpu_follows_memory: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of program with its true cause, and what else would be an honest answer besides Inconclusive."""
+
+    name: str
+    cause: Cause
+    make: Callable[[random.Random], Program]
+    also: frozenset[Cause] = field(default_factory=frozenset)
+
+
+def _walk(rng: random.Random, size: float) -> Callable[[], float]:
+    state = 0.0
+
+    def step() -> float:
+        nonlocal state
+        state = 0.9 * state + rng.gauss(0, size)
+        return state
+
+    return step
+
+
+def leak_linear(rng: random.Random) -> Program:
+    base, pace = rng.uniform(0.05, 0.5), rng.uniform(0.5, 1.5)
+    return Program(lambda age, calendar, load, work: base * min(1, age / 0.02) + pace * work)
+
+
+def leak_noisy(rng: random.Random) -> Program:
+    base, pace, noise = rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.2), _walk(rng, 0.008)
+    return Program(lambda age, calendar, load, work: base + pace * work + noise())
+
+
+def leak_under_collector(rng: random.Random) -> Program:
+    base, pace, teeth, height = rng.uniform(0.1, 0.4), rng.uniform(0.4, 1), rng.uniform(15, 60), rng.uniform(0.05, 0.25)
+    return Program(lambda age, calendar, load, work: base + pace * work + height * ((teeth * work) % 1))
+
+
+def leak_after_long_start(rng: random.Random) -> Program:
+    base, pace, start = rng.uniform(0.4, 0.75), rng.uniform(0.2, 0.5), rng.uniform(0.02, 0.15)
+    return Program(lambda age, calendar, load, work: base * min(1, age / start) + pace * work)
+
+
+def leak_by_request(rng: random.Random) -> Program:
+    base, pace, phase, days = rng.uniform(0.1, 0.4), rng.uniform(0.5, 1), rng.uniform(0, 7), rng.uniform(2, 12)
+    return Program(
+        lambda age, calendar, load, work: base + pace * work,
+        load=lambda calendar: 1 + 0.5 * math.sin(phase + 2 * math.pi * days * calendar) + rng.gauss(0, 0.1),
+    )
+
+
+def leak_with_busy_collector(rng: random.Random) -> Program:
+    program = leak_linear(rng)
+    return Program(program.demand, cpu_follows_memory=rng.uniform(0.5, 3))
+
+
+def load_ramp(rng: random.Random) -> Program:
+    base, each, more = rng.uniform(0.05, 0.4), rng.uniform(0.2, 0.4), rng.uniform(0.8, 2)
+    tide, days, noise = rng.uniform(0.15, 0.5), rng.uniform(2, 6), _walk(rng, 0.02)
+    return Program(
+        lambda age, calendar, load, work: base + each * load,
+        load=lambda t: max(0.05, 0.4 + more * t + tide * math.sin(2 * math.pi * days * t) + noise()),
+    )
+
+
+def load_days(rng: random.Random) -> Program:
+    base, each, phase = rng.uniform(0.05, 0.3), rng.uniform(0.35, 0.5), rng.uniform(0, 6.28)
+    days, noise, more = rng.uniform(3, 8), _walk(rng, 0.02), rng.uniform(0.2, 0.6)
+    return Program(
+        lambda age, calendar, load, work: base + each * load,
+        load=lambda t: max(0.05, 0.9 + more * t + 0.5 * math.sin(phase + 2 * math.pi * days * t) + noise()),
+    )
+
+
+def data_growth(rng: random.Random) -> Program:
+    first, more, noise = rng.uniform(0.3, 0.5), rng.uniform(0.2, 0.5), _walk(rng, 0.005)
+    return Program(lambda age, calendar, load, work: (first + more * calendar) * min(1, age / 0.03) + noise())
+
+
+def plateau_burst(rng: random.Random) -> Program:
+    base, each, every = rng.uniform(0.2, 0.7), rng.uniform(0.08, 0.15), rng.uniform(0.04, 0.1)
+    big = rng.randint(4, 14)
+    offset = rng.randint(0, big)
+
+    def demand(age: float, calendar: float, load: float, work: float) -> float:
+        number, within = divmod(calendar / every, 1)
+        size = 1.2 - base if (int(number) + offset) % big == big - 1 else each * (1 + (int(number) * 7 % 5) / 5)
+        return base * min(1, age / 0.02) + (size if within > 0.75 else 0)
+
+    return Program(demand)
+
+
+def plateau_noise(rng: random.Random) -> Program:
+    level, noise = rng.uniform(0.85, 0.93), _walk(rng, rng.uniform(0.015, 0.02))
+    start = rng.uniform(0.01, 0.03)
+    return Program(lambda age, calendar, load, work: level * min(1, age / start) + noise())
+
+
+def cache_fill(rng: random.Random) -> Program:
+    base, noise = rng.uniform(0.05, 0.3), _walk(rng, 0.003)
+    end, pace = rng.uniform(1.01, 1.06), rng.uniform(2.5, 6)
+    return Program(lambda age, calendar, load, work: base + (end - base) * (1 - math.exp(-pace * age)) + noise())
+
+
+def start_spike(rng: random.Random) -> Program:
+    peak, level, noise = rng.uniform(0.93, 1.06), rng.uniform(0.3, 0.6), _walk(rng, 0.004)
+
+    def demand(age: float, calendar: float, load: float, work: float) -> float:
+        ramp = peak * age / 0.03 if age < 0.03 else peak if age < 0.05 else level
+        return ramp + noise() + (0.8 if age > 1.2 else 0)
+
+    return Program(demand)
+
+
+def flat_then_spike(rng: random.Random) -> Program:
+    level, when, noise = rng.uniform(0.2, 0.8), rng.uniform(0.4, 1.2), _walk(rng, 0.006)
+    return Program(lambda age, calendar, load, work: level * min(1, age / 0.02) + noise() + (1.0 if age > when else 0))
+
+
+def random_walk(rng: random.Random) -> Program:
+    state, size = rng.uniform(0.4, 0.7), rng.uniform(0.01, 0.03)
+
+    def demand(age: float, calendar: float, load: float, work: float) -> float:
+        nonlocal state
+        state = max(0.1, state + rng.gauss(0, size)) if age else rng.uniform(0.4, 0.7)
+        return state
+
+    return Program(demand)
+
+
+FAMILIES = (
+    Family("leak linear", Cause.LEAK, leak_linear),
+    Family("leak noisy", Cause.LEAK, leak_noisy),
+    Family("leak under collector", Cause.LEAK, leak_under_collector),
+    Family("leak after long start", Cause.LEAK, leak_after_long_start),
+    Family("leak by request", Cause.LEAK, leak_by_request),
+    Family("leak with busy collector", Cause.LEAK, leak_with_busy_collector),
+    Family("load ramp", Cause.GROWTH, load_ramp),
+    Family("load days", Cause.GROWTH, load_days, frozenset({Cause.UNDERESTIMATED_LIMIT})),
+    Family("data growth", Cause.GROWTH, data_growth),
+    Family("plateau and burst", Cause.UNDERESTIMATED_LIMIT, plateau_burst),
+    Family("plateau and noise", Cause.UNDERESTIMATED_LIMIT, plateau_noise),
+    Family("cache fill", Cause.UNDERESTIMATED_LIMIT, cache_fill),
+    Family("start spike", Cause.UNDERESTIMATED_LIMIT, start_spike),
+    Family("flat then spike", Cause.UNDERESTIMATED_LIMIT, flat_then_spike),
+    Family("random walk", Cause.INCONCLUSIVE, random_walk, frozenset({Cause.UNDERESTIMATED_LIMIT})),
+)
+
+
+def simulate(
+    family: Family, seed: int, *, kills: int = 2, scale: float = 60.0, samples: int = 100, packets: bool = True
+) -> Trace:
+    """Return a trace of this program until its `kills`-th kill (or its patience); `scale` is seconds for a life of 1."""
+    rng = random.Random(f"{family.name}/{seed}")
+    program = family.make(rng)
+    limit = rng.choice([64, 96, 256, 1024, 4096]) * MIB
+    anon_share = rng.uniform(0.85, 0.99)
+    page_cache = rng.uniform(0, 0.2)
+    runs: list[Run] = []
+    calendar, fine = 0.0, 1 / samples / _FINE
+    begin = 1.7e9
+    while len([run for run in runs if run.end]) < kills and calendar < 2.5 * kills + 2:
+        age = work = cpu = received = 0.0
+        started, found = begin + calendar * scale, []
+        until = rng.uniform(1, _FINE)
+        demand = 0.0
+        while age < 3.5:
+            load = max(0.0, program.load(calendar))
+            demand = program.demand(age, calendar, load, work)
+            if demand >= 1:
+                break
+            cpu += (0.02 + 0.1 * load + 0.1 * program.cpu_follows_memory * demand) * fine * scale * rng.uniform(0.8, 1.2)
+            received += 200 * load * fine * scale * rng.uniform(0.9, 1.1) / min(scale / 60, 1)
+            until -= 1
+            if until <= 0:
+                until = _FINE * rng.uniform(0.8, 1.2)
+                size = int(max(demand, 0.005) * limit)
+                found.append(
+                    Sample(
+                        t=started + age * scale,
+                        level=Level(
+                            current=min(limit, int(size + page_cache * limit)),
+                            max=limit,
+                            swap_current=0,
+                            stat={"anon": int(size * anon_share), "shmem": 0, "kernel": size - int(size * anon_share)},
+                            cpu={"usage_usec": int(cpu * 1e6)},
+                            pids=5,
+                        ),
+                        net={"rx_packets": int(received)} if packets else {},
+                    )
+                )
+            age += fine
+            calendar += fine
+            work += load * fine
+        killed = demand >= 1
+        end = RunEnd(
+            t=started + age * scale,
+            exit_code=137,
+            level=Level(peak=limit, events={"oom": 1, "oom_kill": 1, "max": 3}),
+            killed=True,
+        )
+        runs.append(Run(f"c{len(runs)}", started, "image", "r1", tuple(found), end=end if killed else None))
+        if not killed:
+            break
+        calendar += rng.uniform(0.01, 0.05)
+    return Trace(tuple(runs), "shop", "pod-1", "app", "Deployment", "app", "node", limit, limit)
