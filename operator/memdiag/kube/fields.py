@@ -116,7 +116,7 @@ class Level(Shape):
 class Ancestor(Level):
     """What the memory files of a cgroup above the pod's said."""
 
-    path: CgroupPath
+    path: CgroupPath | None = None
 
 
 class Victim(Shape):
@@ -136,7 +136,7 @@ class Task(Shape):
     """One row of the kernel's task table at the kill."""
 
     pid: Count
-    comm: Comm
+    comm: Comm | None = None
     rss_bytes: Count | None = None
     swap_bytes: Count | None = None
     pgtables_bytes: Count | None = None
