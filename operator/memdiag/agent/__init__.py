@@ -1,1 +1,2 @@
 """The node-side helper: samples cgroups, notices kills, freezes the evidence, delivers reports."""
+

@@ -25,6 +25,7 @@ from memdiag.kernel.klog import KernelLog, Transport, syslog_transport
 from memdiag.model.kill import OomReport
 
 RESCAN_SECONDS = 10.0
+PROCESSES_SECONDS = 5.0
 SAVE_SECONDS = 10.0
 SETTLE_SECONDS = 0.1
 LONGEST_SETTLE_SECONDS = 0.6
@@ -69,7 +70,8 @@ class Agent:
         self._settle_at: float | None = None
         self._log_missing: str | None = None
         self._last_sample: float | None = None
-        self._pids_seen = 0
+        self._containers_seen = 0
+        self._processes_at = 0.0
 
     @staticmethod
     def _wall_of(since_boot: float) -> float:
@@ -216,14 +218,14 @@ class Agent:
     def _tick(self, now: float) -> None:
         self._sampler.tick(now)
         self._last_sample = time.monotonic()
-        if self._node.discovered != self._pids_seen:
-            self._pids_seen = self._node.discovered
+        new = self._node.discovered != self._containers_seen
+        if new or abs(now - self._processes_at) >= PROCESSES_SECONDS:
+            self._containers_seen, self._processes_at = self._node.discovered, now
             self._pids.refresh()
         self._look(now, node_wide=True)
 
     def _chores(self, now: float) -> None:
         self._node.rescan(now)
-        self._pids.refresh()
         self._store.evict(now)
 
     def _save(self, now: float) -> None:

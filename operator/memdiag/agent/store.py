@@ -155,7 +155,7 @@ class RunHistory:
         light = [
             Sample(t=t, level=Level(current=current * 1024))
             for t, current in zip(self.light_times, self.light_current, strict=True)
-            if newest - t <= light_seconds and not any(abs(t - other) < seconds_between for other in taken)
+            if newest - t < light_seconds and not any(abs(t - other) < seconds_between for other in taken)
         ]
         return sorted([*full, *light], key=lambda sample: sample.t)
 

@@ -1,0 +1,211 @@
+"""`memdiag record`: samples one cgroup into a trace until it is gone or empty."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from memdiag.kernel import klog, oomlog
+from memdiag.kernel.files import parse_flat, parse_meminfo, parse_net_dev, parse_number
+from memdiag.kernel.paths import contains, identify
+from memdiag.kernel.reader import CgroupGoneError, CgroupReader
+from memdiag.model.kill import OomReport
+from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace, TraceKill
+from memdiag.model.tracefile import header_line, kill_line, run_ended_line, run_started_line, sample_line
+
+_SETTLE_SECONDS = 0.3
+_MOST_LOG_LINES = 24
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.epilog = "example: memdiag record --cgroup /sys/fs/cgroup/system.slice/app.service -o app.jsonl"
+    add = parser.add_argument
+    add("--cgroup", required=True, metavar="PATH", help="the cgroup's folder, below the mount point of cgroup v2")
+    add("--interval", type=_interval, default=1.0, metavar="SECONDS", help="between two samples (default: 1)")
+    add("-o", "--output", metavar="FILE", help="where the trace is written, never over a file (default: standard out)")
+    add("--proc-root", default="/proc", help="where /proc is mounted (default: %(default)s)")
+
+
+def _interval(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds from 0.01 to 3600")
+    return value
+
+
+def _root_of(path: Path) -> Path:
+    """Return the highest folder above a cgroup that still is one."""
+    root = path
+    while (root.parent / "cgroup.procs").exists():
+        root = root.parent
+    return root
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Reads one cgroup and turns what it sees into the lines of a trace."""
+
+    reader: CgroupReader
+    path: str
+    """The cgroup below the root of its hierarchy, as the kernel log names it."""
+    proc_root: str
+    log: klog.KernelLog
+    clock: Callable[[], float] = time.time
+    kills: int = 0
+
+    @property
+    def container_id(self) -> str | None:
+        """The container ID that the path names, None when it names none."""
+        identity = identify(self.path)
+        return None if identity is None else identity.container_id
+
+    def begin(self) -> Iterator[dict[str, Any]]:
+        """Give the first lines. Raises CgroupGoneError."""
+        yield header_line(Trace(runs=()))
+        yield run_started_line(Run(container_id=self.container_id, started=None))
+        self.kills = self.reader.light().events.get("oom_kill", 0)
+        self.log.read_new()
+
+    def net(self) -> dict[str, int]:
+        """Return the network counters of the cgroup's first process, empty when there is none that can be read."""
+        data = (self.reader.file("cgroup.procs") or b"").split(b"\n", 1)[0]
+        pid = parse_number(data)
+        if not pid:
+            return {}
+        try:
+            return parse_net_dev(Path(self.proc_root, str(pid), "net/dev").read_bytes())
+        except OSError:
+            return {}
+
+    def node(self) -> dict[str, int]:
+        """Return /proc/meminfo (bytes) and the node's count of kills."""
+        found: dict[str, int] = {}
+        with contextlib.suppress(OSError):
+            found.update(parse_meminfo(Path(self.proc_root, "meminfo").read_bytes()))
+            found.update(parse_flat(Path(self.proc_root, "vmstat").read_bytes(), {"oom_kill", "pgmajfault"}))
+        return found
+
+    def sample(self) -> Sample:
+        """Read the cgroup now. Raises CgroupGoneError."""
+        return Sample(t=self.clock(), level=self.reader.full(), net=self.net(), node=self.node())
+
+    def killed(self, level: Level) -> bool:
+        """Return whether oom_kill rose since it was asked last."""
+        kills = level.events.get("oom_kill", self.kills)
+        rose, self.kills = kills > self.kills, kills
+        return rose
+
+    def reports(self) -> list[OomReport] | None:
+        """Return the kernel log's new kills in this cgroup, None when the log cannot be read."""
+        new = self.log.read_new()
+        if new.missing is not None:
+            return None
+        found = oomlog.parse(new.records)
+        return [report for report in found if report.task_memcg and contains(self.path, report.task_memcg)]
+
+    def living(self) -> bool:
+        """Return whether processes live in the cgroup, True when that is not known."""
+        try:
+            return self.reader.populated() is not False
+        except CgroupGoneError:
+            return False
+
+    def end(self, level: Level, reports: list[OomReport] | None, *, counted: bool) -> dict[str, Any]:
+        """Return the line that ends the run. `counted`: the counter rose just before the end."""
+        lines = tuple(line for report in reports or () for line in report.lines)[:_MOST_LOG_LINES]
+        killed = True if reports or counted else None if reports is None else False
+        return run_ended_line(RunEnd(t=self.clock(), level=level, kernel_log=lines, killed=killed), self.container_id)
+
+    def kill(self, reports: list[OomReport] | None) -> Iterator[dict[str, Any]]:
+        """Give the lines of kills that the cgroup outlived; one without victims when the log said nothing."""
+        for report in reports or ():
+            yield kill_line(TraceKill(self.clock(), report.victims, report.lines), self.container_id)
+        if not reports:
+            yield kill_line(TraceKill(self.clock()), self.container_id)
+
+
+def record(
+    recorder: Recorder, write: Callable[[dict[str, Any]], None], interval: float, wait: Callable[[float], bool]
+) -> int:
+    """Sample until the cgroup is gone or empty, or `wait` returns True; returns the number of samples."""
+    for line in recorder.begin():
+        write(line)
+    last, count = Level(), 0
+    while True:
+        try:
+            sample = recorder.sample()
+        except CgroupGoneError:
+            write(recorder.end(last, recorder.reports(), counted=False))
+            return count
+        rose = recorder.killed(sample.level)
+        if rose:
+            # The log and the end of the processes follow the counter.
+            wait(_SETTLE_SECONDS)
+        living = recorder.living()
+        if living or not rose:
+            write(sample_line(sample))
+            count += 1
+            last = sample.level
+        if not living:
+            write(
+                recorder.end(sample.level if not rose else _with_events(last, sample), recorder.reports(), counted=rose)
+            )
+            return count
+        if rose:
+            for line in recorder.kill(recorder.reports()):
+                write(line)
+        if wait(interval):
+            return count
+
+
+def _with_events(before: Level, after: Sample) -> Level:
+    """Return the last reading from before a kill with the counters and the peak of after it."""
+    level = after.level
+    return replace(before, events=level.events, events_local=level.events_local, peak=level.peak or before.peak)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record until the end. Returns 2 when the cgroup or the output cannot be used."""
+    path = Path(arguments.cgroup).resolve()
+    if not (path / "memory.current").exists():
+        reason = "is no cgroup v2 with the memory controller on" if path.exists() else "does not exist"
+        print(f"memdiag record: --cgroup {arguments.cgroup}: {reason} (it has no memory.current)", file=sys.stderr)
+        return 2
+    try:
+        reader = CgroupReader(str(path))
+        output = Path(arguments.output).open("x", encoding="utf-8") if arguments.output else None  # noqa: SIM115 - below
+    except (OSError, CgroupGoneError) as error:
+        print(f"memdiag record: {error}", file=sys.stderr)
+        return 2
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    below = "/" + str(path.relative_to(_root_of(path))).strip(".")
+    recorder = Recorder(reader, below, arguments.proc_root, klog.KernelLog())
+    with output or contextlib.nullcontext(sys.stdout) as file:
+        count = record(recorder, lambda line: _write(file, line), arguments.interval, stopped.wait)
+    print(f"memdiag record: {count} samples of {arguments.cgroup}", file=sys.stderr)
+    return 0
+
+
+def _write(file: IO[str], line: dict[str, Any]) -> None:
+    file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    file.flush()
