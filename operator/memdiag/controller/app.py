@@ -148,6 +148,7 @@ class Operator:
             parts.append(asyncio.create_task(self._worker.run(), name="worker"))
             parts.append(asyncio.create_task(self._witness.run(), name="witness"))
             parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
+            parts.append(asyncio.create_task(self._announce(), name="announce"))
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
@@ -171,6 +172,11 @@ class Operator:
             stop_flag=stop,
             ready_flag=self._ready,
         )
+
+    async def _announce(self) -> None:
+        await self._ready.wait()
+        _log.info("operator watches", extra={"k8s.namespace.name": self._options.namespace})
+        await asyncio.Event().wait()
 
     async def _kinds_exist(self, stop: asyncio.Event) -> None:
         wanted = {kind.plural for kind in KINDS}

@@ -13,8 +13,8 @@ from memdiag.kube.api import Api, ApiError, ExpiredError, TransientError
 _log = logging.getLogger(__name__)
 _SERVER_TIMEOUT = 540
 """Seconds after which the server ends a watch and it is resumed."""
-_SILENCE = 90.0
-"""Seconds without a message, bookmarks included (one a minute), after which a stream counts as dead."""
+_SILENCE = 130.0
+"""Seconds without a message after which a stream counts as dead: a bookmark comes each minute, the first one later."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 
 

@@ -132,7 +132,7 @@ class HttpApi:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Body | str | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
         timeout: tuple[float, float] = REQUEST_TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
@@ -183,7 +183,7 @@ class HttpApi:
 
     def patch(self, path: str, body: Body) -> JsonObject:
         """Apply a JSON merge patch."""
-        return self._json("PATCH", path, body=json.dumps(body), content_type="application/merge-patch+json")
+        return self._json("PATCH", path, body=body, content_type="application/merge-patch+json")
 
     def delete(self, path: str) -> None:
         """Delete an object; one that is gone already is no error."""
