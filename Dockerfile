@@ -23,22 +23,26 @@ RUN python3 -m venv /opt/build \
  && python3 -m venv --symlinks --without-pip /opt/memdiag
 
 # Dependencies first: this layer stays cached until a pin changes. Wheels only, so nothing is compiled and no setup.py runs.
+# Their own tests and the client's asyncio twin, which nothing imports, stay behind. Bytecode never looks at file times:
+# copying layers may change them, and the root file system is read-only at run time.
 COPY requirements/runtime.txt requirements/build.txt /src/requirements/
 RUN --mount=type=secret,id=ca-bundle --mount=type=secret,id=pip-conf \
     if [ -f /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi \
  && /opt/build/bin/pip --python /opt/memdiag/bin/python install \
       --require-hashes --only-binary :all: --no-compile --requirement /src/requirements/runtime.txt \
+ && rm -rf /opt/memdiag/lib/python3*/site-packages/kubernetes/aio \
+ && find /opt/memdiag/lib -type d -name tests -prune -exec rm -rf {} + \
+ && /opt/memdiag/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/memdiag/lib \
  && /opt/build/bin/pip install \
       --require-hashes --only-binary :all: --no-compile --requirement /src/requirements/build.txt
 
 COPY pyproject.toml README.md LICENSE /src/
 COPY operator /src/operator
-# Dependencies' own tests stay behind. Bytecode that never looks at file times: copying layers may change them, and the root file system is read-only at run time.
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels /src \
  && /opt/build/bin/pip --python /opt/memdiag/bin/python install \
       --no-index --no-deps --no-compile /wheels/memdiag-*.whl \
- && find /opt/memdiag/lib -type d -name tests -prune -exec rm -rf {} + \
- && /opt/memdiag/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/memdiag/lib \
+ && /opt/memdiag/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+      /opt/memdiag/lib/python3*/site-packages/memdiag \
  && /opt/memdiag/bin/memdiag --version
 
 FROM ${PYTHON_IMAGE}

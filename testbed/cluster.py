@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import binaries, images, kernel, preflight, rootfs
+from testbed import binaries, image_disk, images, kernel, preflight, rootfs
 from testbed.cache import REPOSITORY, Artifact
 from testbed.control_plane import ControlPlane, instance
 from testbed.node import Node, NodeDiedError
@@ -37,13 +37,6 @@ class Cluster:
         """End everything and leave nothing behind; safe when nothing is up."""
         self.node.stop()
         self.plane.down()
-
-    def load_images(self) -> str:
-        """Load memdiag's image and the base, which the examples use, into the node."""
-        archives = images.memdiag_artifact().ensure()
-        for name in ("base.tar", "memdiag.tar"):
-            self.node.import_image(archives / name)
-        return ""
 
     def install(self) -> str:
         """Install memdiag from its chart with the real helm and wait until it is ready."""
@@ -113,7 +106,9 @@ def build_steps() -> list[Step]:
     steps.append(_build(images.pause_artifact(), 1, name="pause image"))
     after = ("build node packages", "build kubernetes", "build containerd")
     steps.append(_build(rootfs.artifact(), 10, *after, name="node disk"))
-    steps.append(_build(images.memdiag_artifact(), 60, "build base image", name="memdiag image"))
+    steps.append(_build(images.memdiag_artifact(), 40, "build base image", name="memdiag image"))
+    after = ("build memdiag image", "build pause image", "build containerd")
+    steps.append(_build(image_disk.artifact(), 10, *after, name="image disk"))
     return steps
 
 
@@ -133,7 +128,7 @@ def up_steps(cluster: Cluster) -> list[Step]:
     """Return the steps from a filled cache to a node with memdiag installed on it."""
 
     def boot() -> str:
-        cluster.node.prepare([images.pause_artifact().ensure() / "pause.tar"])
+        cluster.node.prepare()
         cluster.node.boot()
         cluster.node.wait_ready()
         return "Ready"
@@ -143,12 +138,11 @@ def up_steps(cluster: Cluster) -> list[Step]:
         binaries.drop_build_cache()
         return "etcd, kube-apiserver, controller-manager, scheduler"
 
-    built = ("build node disk", "build kernel", "build pause image")
+    built = ("build node disk", "build image disk", "build kernel")
     return [
         Step("control plane", plane, ("build etcd", "build kubernetes"), 10),
         Step("node", boot, ("control plane", *built), 30),
-        Step("load images", cluster.load_images, ("node", "build memdiag image"), 20),
-        Step("helm install memdiag", cluster.install, ("load images", "build helm"), 25),
+        Step("helm install memdiag", cluster.install, ("node", "build helm"), 25),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from testbed import cache, debian
 from testbed.cache import HERE, REPOSITORY, Artifact
-from testbed.shell import capture, run
+from testbed.shell import TestbedError, capture, run
 
 BASE = "docker.io/library/python:3.13-slim-trixie"
 MEMDIAG = "localhost/memdiag"
@@ -23,8 +24,30 @@ _IMAGE_INPUTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements"
 
 
 def _buildah(*words: str | Path) -> list[str | Path]:
-    store = cache.root() / "buildah"
-    return ["buildah", "--storage-driver", "vfs", "--root", store / "root", "--runroot", store / "run", *words]
+    driver = _storage_driver()
+    store = cache.root() / f"buildah-{driver}"
+    return ["buildah", "--storage-driver", driver, "--root", store / "root", "--runroot", store / "run", *words]
+
+
+@functools.cache
+def _storage_driver() -> str:
+    """Return overlay where the cache's file system carries it, else vfs, which copies every layer."""
+    store = cache.root() / "buildah-overlay"
+    try:
+        words: list[str | Path] = [
+            "buildah",
+            "--storage-driver",
+            "overlay",
+            "--root",
+            store / "root",
+            "--runroot",
+            store / "run",
+            "info",
+        ]
+        capture(words)
+    except TestbedError:
+        return "vfs"
+    return "overlay"
 
 
 def _build_base(folder: Path) -> None:

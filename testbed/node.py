@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import kernel, pki, rootfs
+from testbed import image_disk, kernel, pki, rootfs
 from testbed.control_plane import HOST_ADDRESS, NODE_ADDRESS, ControlPlane
 from testbed.processes import Process
 from testbed.shell import TestbedError, capture, run, tail, wait_for
@@ -37,12 +35,11 @@ class Node:
     def _share(self) -> Path:
         return self.plane.folder / "share"
 
-    def prepare(self, images: Sequence[Path]) -> None:
-        """Lay out the folder that the node sees: certificates, kubeconfig, key, and the images to load."""
+    def prepare(self) -> None:
+        """Lay out the folder that the node sees: certificates, kubeconfig and key."""
         keys = pki.Pki(self.plane.folder / "pki")
         target = self._share / "node"
         target.mkdir(parents=True)
-        (self._share / "images").mkdir()
         for name in ("ca.crt", "node.crt", "node.key"):
             shutil.copyfile(keys.folder / name, target / name)
         where = "/etc/kubernetes"
@@ -53,16 +50,17 @@ class Node:
         ssh_key = self.plane.folder / "ssh-key"
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ssh_key], log=self.plane.folder / "network.log")
         shutil.copyfile(ssh_key.with_suffix(".pub"), target / "authorized_keys")
-        for image in images:
-            (self._share / "images" / image.name).hardlink_to(image)
 
     def boot(self) -> None:
         """Start the kernel; `wait_ready` says when Kubernetes has it."""
         disk = rootfs.artifact().ensure() / "node.img"
-        overlay = self.plane.folder / "disk.cow"
-        overlay.unlink(missing_ok=True)
+        images = image_disk.artifact().ensure() / "images.img"
+        overlays = [self.plane.folder / name for name in ("disk.cow", "images.cow")]
+        for overlay in overlays:
+            overlay.unlink(missing_ok=True)
         words = [
-            f"ubd0={overlay},{disk}",
+            f"ubd0={overlays[0]},{disk}",
+            f"ubd1={overlays[1]},{images}",
             "root=/dev/ubda",
             "rw",
             f"mem={self.memory}",
@@ -103,12 +101,6 @@ class Node:
         words = [word for option in options for word in ("-o", option)]
         target: list[str | Path] = ["-i", self.plane.folder / "ssh-key", f"root@{NODE_ADDRESS}"]
         return capture(self.plane.inside("ssh", *words, *target, "--", *command), timeout=timeout)
-
-    def import_image(self, archive: Path) -> None:
-        """Load one more image archive into the running node."""
-        place = self._share / "images" / f"{time.monotonic_ns()}-{archive.name}"
-        place.hardlink_to(archive)
-        self.run("ctr", "-n", "k8s.io", "images", "import", "--local", f"/testbed/images/{place.name}", timeout=180)
 
     def stop(self) -> None:
         """End the node at once, as a machine that loses its power."""

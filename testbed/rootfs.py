@@ -34,7 +34,7 @@ _PACKAGES = (
 )
 _PROGRAMS = ("kubelet", "containerd", "containerd-shim-runc-v2", "ctr")
 _NODE = HERE / "node"
-_SCRIPTS = {"setup.sh": "usr/local/sbin/testbed-setup", "import-images.sh": "usr/local/sbin/import-images"}
+_SETUP = "usr/local/sbin/testbed-setup"
 _FILES = {
     "cpuinfo": "etc/testbed/cpuinfo",
     "containerd.toml": "etc/containerd/config.toml",
@@ -75,8 +75,7 @@ def _build(folder: Path) -> None:
     run(["tar", "-C", tree, "-xpf", debian_artifact().ensure() / "debian.tar"], log=log)
     for program in _PROGRAMS:
         _install(binaries.program(program), tree / "usr/local/bin" / program, 0o755)
-    for name, place in _SCRIPTS.items():
-        _install(_NODE / name, tree / place, 0o755)
+    _install(_NODE / "setup.sh", tree / _SETUP, 0o755)
     for name, place in _FILES.items():
         _install(_NODE / name, tree / place, 0o644)
     units = tree / "etc/systemd/system"

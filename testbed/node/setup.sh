@@ -5,6 +5,8 @@ share=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^testbed_share=//p')
 mkdir -p /testbed
 # the option is a key and a value since mount uses fsconfig(2), the bare path before
 mount -t hostfs -o "hostfs=$share" none /testbed || mount -t hostfs -o "$share" none /testbed
+mkdir -p /var/lib/containerd
+mount -t ext4 /dev/ubdb /var/lib/containerd
 mkdir -p /etc/kubernetes /root/.ssh
 cp /testbed/node/ca.crt /testbed/node/node.crt /testbed/node/node.key /testbed/node/kubelet.kubeconfig /etc/kubernetes/
 cp /testbed/node/authorized_keys /root/.ssh/authorized_keys
