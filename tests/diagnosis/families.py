@@ -18,13 +18,23 @@ _FINE = 4
 """Instants of the program for each sample: the kill falls between samples."""
 
 
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """Where a program is: its age and the calendar in units of about one life, its load, and its work so far."""
+
+    age: float
+    calendar: float
+    load: float
+    work: float
+
+
 @dataclass(slots=True)
 class Program:
-    """Demand in shares of the limit. `age` and `calendar` are in units of about one life."""
+    """What a program needs and what it is asked to do."""
 
-    demand: Callable[[float, float, float, float], float]
-    """(age, calendar, load, work done since the start) -> share of the limit."""
-    load: Callable[[float], float] = lambda calendar: 1.0
+    demand: Callable[[Instant], float]
+    """Share of the limit."""
+    load: Callable[[float], float] = lambda _calendar: 1.0
     cpu_follows_memory: float = 0.0
 
 
@@ -51,28 +61,28 @@ def _walk(rng: random.Random, size: float) -> Callable[[], float]:
 
 def leak_linear(rng: random.Random) -> Program:
     base, pace = rng.uniform(0.05, 0.5), rng.uniform(0.5, 1.5)
-    return Program(lambda age, calendar, load, work: base * min(1, age / 0.02) + pace * work)
+    return Program(lambda at: base * min(1, at.age / 0.02) + pace * at.work)
 
 
 def leak_noisy(rng: random.Random) -> Program:
     base, pace, noise = rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.2), _walk(rng, 0.008)
-    return Program(lambda age, calendar, load, work: base + pace * work + noise())
+    return Program(lambda at: base + pace * at.work + noise())
 
 
 def leak_under_collector(rng: random.Random) -> Program:
     base, pace, teeth, height = rng.uniform(0.1, 0.4), rng.uniform(0.4, 1), rng.uniform(15, 60), rng.uniform(0.05, 0.25)
-    return Program(lambda age, calendar, load, work: base + pace * work + height * ((teeth * work) % 1))
+    return Program(lambda at: base + pace * at.work + height * ((teeth * at.work) % 1))
 
 
 def leak_after_long_start(rng: random.Random) -> Program:
     base, pace, start = rng.uniform(0.4, 0.75), rng.uniform(0.2, 0.5), rng.uniform(0.02, 0.15)
-    return Program(lambda age, calendar, load, work: base * min(1, age / start) + pace * work)
+    return Program(lambda at: base * min(1, at.age / start) + pace * at.work)
 
 
 def leak_by_request(rng: random.Random) -> Program:
     base, pace, phase, days = rng.uniform(0.1, 0.4), rng.uniform(0.5, 1), rng.uniform(0, 7), rng.uniform(2, 12)
     return Program(
-        lambda age, calendar, load, work: base + pace * work,
+        lambda at: base + pace * at.work,
         load=lambda calendar: 1 + 0.5 * math.sin(phase + 2 * math.pi * days * calendar) + rng.gauss(0, 0.1),
     )
 
@@ -82,11 +92,44 @@ def leak_with_busy_collector(rng: random.Random) -> Program:
     return Program(program.demand, cpu_follows_memory=rng.uniform(0.5, 3))
 
 
+def leak_late(rng: random.Random) -> Program:
+    base, pace, idle, noise = rng.uniform(0.1, 0.6), rng.uniform(0.8, 2), rng.uniform(0.3, 0.9), _walk(rng, 0.004)
+    return Program(lambda at: base + pace * max(0, at.age - idle) + noise())
+
+
+def leak_dwindling(rng: random.Random) -> Program:
+    base, pace, rest = rng.uniform(0.1, 0.3), rng.uniform(1, 1.6), rng.uniform(0.3, 0.6)
+    return Program(
+        lambda at: base + pace * at.work,
+        load=lambda calendar: max(0.1, 1 - rest * (calendar % 1)) + rng.gauss(0, 0.05),
+    )
+
+
+def leak_and_burst(rng: random.Random) -> Program:
+    base, pace, every, size = (
+        rng.uniform(0.1, 0.3),
+        rng.uniform(0.4, 0.8),
+        rng.uniform(0.05, 0.2),
+        rng.uniform(0.1, 0.35),
+    )
+    return Program(lambda at: base + pace * at.work + (size if (at.calendar / every) % 1 > 0.8 else 0))
+
+
+def leak_in_steps(rng: random.Random) -> Program:
+    base, steps = rng.uniform(0.1, 0.4), rng.uniform(4, 12)
+    return Program(lambda at: base + math.floor(at.work * steps) / steps)
+
+
+def leak_small_beside_large_base(rng: random.Random) -> Program:
+    base, pace, start, noise = rng.uniform(0.8, 0.9), rng.uniform(0.1, 0.2), rng.uniform(0.01, 0.1), _walk(rng, 0.003)
+    return Program(lambda at: base * min(1, at.age / start) + pace * at.work + noise())
+
+
 def load_ramp(rng: random.Random) -> Program:
     base, each, more = rng.uniform(0.05, 0.4), rng.uniform(0.2, 0.4), rng.uniform(0.8, 2)
     tide, days, noise = rng.uniform(0.15, 0.5), rng.uniform(2, 6), _walk(rng, 0.02)
     return Program(
-        lambda age, calendar, load, work: base + each * load,
+        lambda at: base + each * at.load,
         load=lambda t: max(0.05, 0.4 + more * t + tide * math.sin(2 * math.pi * days * t) + noise()),
     )
 
@@ -95,14 +138,14 @@ def load_days(rng: random.Random) -> Program:
     base, each, phase = rng.uniform(0.05, 0.3), rng.uniform(0.35, 0.5), rng.uniform(0, 6.28)
     days, noise, more = rng.uniform(3, 8), _walk(rng, 0.02), rng.uniform(0.2, 0.6)
     return Program(
-        lambda age, calendar, load, work: base + each * load,
+        lambda at: base + each * at.load,
         load=lambda t: max(0.05, 0.9 + more * t + 0.5 * math.sin(phase + 2 * math.pi * days * t) + noise()),
     )
 
 
 def data_growth(rng: random.Random) -> Program:
     first, more, noise = rng.uniform(0.3, 0.5), rng.uniform(0.2, 0.5), _walk(rng, 0.005)
-    return Program(lambda age, calendar, load, work: (first + more * calendar) * min(1, age / 0.03) + noise())
+    return Program(lambda at: (first + more * at.calendar) * min(1, at.age / 0.03) + noise())
 
 
 def plateau_burst(rng: random.Random) -> Program:
@@ -110,10 +153,10 @@ def plateau_burst(rng: random.Random) -> Program:
     big = rng.randint(4, 14)
     offset = rng.randint(0, big)
 
-    def demand(age: float, calendar: float, load: float, work: float) -> float:
-        number, within = divmod(calendar / every, 1)
+    def demand(at: Instant) -> float:
+        number, within = divmod(at.calendar / every, 1)
         size = 1.2 - base if (int(number) + offset) % big == big - 1 else each * (1 + (int(number) * 7 % 5) / 5)
-        return base * min(1, age / 0.02) + (size if within > 0.75 else 0)
+        return base * min(1, at.age / 0.02) + (size if within > 0.75 else 0)
 
     return Program(demand)
 
@@ -121,36 +164,36 @@ def plateau_burst(rng: random.Random) -> Program:
 def plateau_noise(rng: random.Random) -> Program:
     level, noise = rng.uniform(0.85, 0.93), _walk(rng, rng.uniform(0.015, 0.02))
     start = rng.uniform(0.01, 0.03)
-    return Program(lambda age, calendar, load, work: level * min(1, age / start) + noise())
+    return Program(lambda at: level * min(1, at.age / start) + noise())
 
 
 def cache_fill(rng: random.Random) -> Program:
     base, noise = rng.uniform(0.05, 0.3), _walk(rng, 0.003)
     end, pace = rng.uniform(1.01, 1.06), rng.uniform(2.5, 6)
-    return Program(lambda age, calendar, load, work: base + (end - base) * (1 - math.exp(-pace * age)) + noise())
+    return Program(lambda at: base + (end - base) * (1 - math.exp(-pace * at.age)) + noise())
 
 
 def start_spike(rng: random.Random) -> Program:
     peak, level, noise = rng.uniform(0.93, 1.06), rng.uniform(0.3, 0.6), _walk(rng, 0.004)
 
-    def demand(age: float, calendar: float, load: float, work: float) -> float:
-        ramp = peak * age / 0.03 if age < 0.03 else peak if age < 0.05 else level
-        return ramp + noise() + (0.8 if age > 1.2 else 0)
+    def demand(at: Instant) -> float:
+        ramp = peak * at.age / 0.03 if at.age < 0.03 else peak if at.age < 0.05 else level
+        return ramp + noise() + (0.8 if at.age > 1.2 else 0)
 
     return Program(demand)
 
 
 def flat_then_spike(rng: random.Random) -> Program:
     level, when, noise = rng.uniform(0.2, 0.8), rng.uniform(0.4, 1.2), _walk(rng, 0.006)
-    return Program(lambda age, calendar, load, work: level * min(1, age / 0.02) + noise() + (1.0 if age > when else 0))
+    return Program(lambda at: level * min(1, at.age / 0.02) + noise() + (1.0 if at.age > when else 0))
 
 
 def random_walk(rng: random.Random) -> Program:
     state, size = rng.uniform(0.4, 0.7), rng.uniform(0.01, 0.03)
 
-    def demand(age: float, calendar: float, load: float, work: float) -> float:
+    def demand(at: Instant) -> float:
         nonlocal state
-        state = max(0.1, state + rng.gauss(0, size)) if age else rng.uniform(0.4, 0.7)
+        state = max(0.1, state + rng.gauss(0, size)) if at.age else rng.uniform(0.4, 0.7)
         return state
 
     return Program(demand)
@@ -163,6 +206,11 @@ FAMILIES = (
     Family("leak after long start", Cause.LEAK, leak_after_long_start),
     Family("leak by request", Cause.LEAK, leak_by_request),
     Family("leak with busy collector", Cause.LEAK, leak_with_busy_collector),
+    Family("leak late", Cause.LEAK, leak_late),
+    Family("leak dwindling", Cause.LEAK, leak_dwindling),
+    Family("leak and burst", Cause.LEAK, leak_and_burst),
+    Family("leak in steps", Cause.LEAK, leak_in_steps),
+    Family("leak small beside large base", Cause.LEAK, leak_small_beside_large_base),
     Family("load ramp", Cause.GROWTH, load_ramp),
     Family("load days", Cause.GROWTH, load_days, frozenset({Cause.UNDERESTIMATED_LIMIT})),
     Family("data growth", Cause.GROWTH, data_growth),
@@ -179,7 +227,7 @@ def simulate(
     family: Family, seed: int, *, kills: int = 2, scale: float = 60.0, samples: int = 100, packets: bool = True
 ) -> Trace:
     """Return a trace of this program until its `kills`-th kill (or its patience); `scale` is seconds for a life of 1."""
-    rng = random.Random(f"{family.name}/{seed}")
+    rng = random.Random(f"{family.name}/{seed}")  # noqa: S311  # a simulation that must repeat, no secret
     program = family.make(rng)
     limit = rng.choice([64, 96, 256, 1024, 4096]) * MIB
     anon_share = rng.uniform(0.85, 0.99)
@@ -194,10 +242,11 @@ def simulate(
         demand = 0.0
         while age < 3.5:
             load = max(0.0, program.load(calendar))
-            demand = program.demand(age, calendar, load, work)
+            demand = program.demand(Instant(age, calendar, load, work))
             if demand >= 1:
                 break
-            cpu += (0.02 + 0.1 * load + 0.1 * program.cpu_follows_memory * demand) * fine * scale * rng.uniform(0.8, 1.2)
+            busy = 0.02 + 0.1 * load + 0.1 * program.cpu_follows_memory * demand
+            cpu += busy * fine * scale * rng.uniform(0.8, 1.2)
             received += 200 * load * fine * scale * rng.uniform(0.9, 1.1) / min(scale / 60, 1)
             until -= 1
             if until <= 0:

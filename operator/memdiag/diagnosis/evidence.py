@@ -15,6 +15,8 @@ CANDIDATES = (LEAK, GROWTH, LOW)
 _FULL_SAMPLES = 12
 _CPU_IS_WEAKER = 0.7
 _LEVEL_LOAD = 1.3
+_SUDDEN = 0.06
+"""Share of a life that is a moment."""
 
 
 def _several(
@@ -41,7 +43,9 @@ def _floor(found: Features) -> Iterator[Evidence]:
         yield from _several("floor_rise", share, 0.4, text, leak=0.4 + 1.2 * sure, low=low)
     elif found.flat:
         text = f"Between its peaks, demand stayed level: {move}."
-        yield from _several("floor_rise", share, 0.15, text, low=1.0, leak=-2.5, growth=-1.0)
+        coarse = found.typical(lambda shape: shape.ascent) > 2 * _SUDDEN  # the way up may have been a late, quick leak
+        low, leak = (0.4, -0.8) if coarse else (1.0, -2.5)
+        yield from _several("floor_rise", share, 0.15, text, low=low, leak=leak, growth=-1.0)
     else:
         text = f"The floor moved {move}, {percent(max(share, 0.0))} of the way to the limit: neither level nor most."
         yield from _several("floor_rise", share, 0.4, text, low=-0.8 if share >= 0.25 else 0.0, leak=0.3 * sure - 0.5)
@@ -77,12 +81,14 @@ def _jump(found: Features) -> Iterator[Evidence]:
     if not killed:
         return
     share = found.typical(lambda shape: shape.jump_share)
-    window = found.typical(lambda shape: shape.jump_window)
-    if share >= 0.5 and window <= 0.35 and share >= 2 * window:
-        seconds = found.typical(lambda shape: shape.jump_window * shape.series.life)
-        text = f"The last {duration(seconds)} before the kill made {percent(share)} of the way to the limit at once."
-        part = 0.4 if found.rising else 1.0
-        yield from _several("jump", share, 0.5, text, low=1.8 * part, leak=-1.3 * part, growth=-0.8 * part)
+    ascent = found.typical(lambda shape: shape.ascent)
+    seen = found.typical(lambda shape: shape.ascent_samples)
+    if share < 0.5 or ascent > 0.25 or (ascent > _SUDDEN and seen > 3):
+        return
+    seconds = found.typical(lambda shape: shape.ascent * shape.series.life)
+    text = f"The last {duration(seconds)} before the kill made {percent(share)} of the way to the limit at once."
+    part = (0.4 if found.rising else 1.0) * (1.0 if ascent <= 2 * _SUDDEN else 0.35)
+    yield from _several("jump", share, 0.5, text, low=1.8 * part, leak=-1.3 * part, growth=-0.8 * part)
 
 
 def _returns(found: Features) -> Iterator[Evidence]:
@@ -100,6 +106,12 @@ def _startup(found: Features) -> Iterator[Evidence]:
         peak = max(shape.startup_peak for shape in survived)
         text = f"A run that got through its start needed {peak:.1f} times as much memory there as ever after."
         yield from _several("startup_peak", peak, 1.15, text, low=1.6, leak=-0.8)
+
+
+def _one_way_up(found: Features) -> Iterator[Evidence]:
+    if found.perhaps_starting:
+        text = f"Demand rose from nothing without a rest ({found.samples} samples), as a start does that needs more."
+        yield from _several("one_way_up", found.samples, 25, text, leak=-2.0, low=0.4)
 
 
 def _reset(found: Features) -> Iterator[Evidence]:
@@ -223,6 +235,7 @@ RULES: tuple[Callable[[Features], Iterator[Evidence]], ...] = (
     _jump,
     _returns,
     _startup,
+    _one_way_up,
     _reset,
     _quicker,
     _one_run,

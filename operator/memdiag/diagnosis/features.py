@@ -22,8 +22,11 @@ _FLAT_SHARE = 0.15
 _LEAST_RISE = 0.05
 _FLAT_RISE = 0.03
 _SURELY = (0.4, 0.75)
+_SAME_BEND = 0.2
 _PERHAPS = (0.65, 0.85)
 """Most that the second half of a rise, and each of its quarters, may bring of what the one before did."""
+_NOTHING = 0.03
+_START_SAMPLES = 25
 _LOAD_HELD = 0.8
 """A rise that slackens because load fell to less than this does not count as coming to rest."""
 
@@ -89,7 +92,15 @@ class Features:
     @property
     def unbounded(self) -> bool:
         """Return whether the floor of demand rose and showed no end of its rise."""
-        return self.rising and not self.slackening and not self.perhaps_slackening
+        if not self.rising or all(shape.bend is None for shape in self.shapes):
+            return False
+        return not (self.slackening or self.perhaps_slackening or self.perhaps_starting)
+
+    @property
+    def perhaps_starting(self) -> bool:
+        """Return whether the whole life may have been a start: a way up from nothing, seen in a few samples only."""
+        low = self.typical(lambda shape: shape.at_birth) <= _NOTHING if self.shapes else False
+        return low and self.rising and self.samples < _START_SAMPLES
 
     @property
     def straightness(self) -> float:
@@ -113,7 +124,10 @@ def is_slackening(shape: Shape, most: tuple[float, float] = _SURELY) -> bool:
     """Say whether a run's rise slowed down in its second half, and from quarter to quarter went on to slow down."""
     if shape.bend is None or shape.bend > most[0]:
         return False
-    return all(bend is None or bend <= most[1] for bend in (shape.early_bend, shape.late_bend))
+    early, late = shape.early_bend, shape.late_bend
+    if most is _SURELY and early is not None and late is not None and late > early + _SAME_BEND:
+        return False  # what comes to rest slackens by the same factor all the way; a line behind a start does not
+    return all(bend is None or bend <= most[1] for bend in (early, late))
 
 
 def _shapes(series: Sequence[Series], limit: int | None) -> tuple[Shape, ...]:

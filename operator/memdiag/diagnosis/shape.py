@@ -45,13 +45,17 @@ class Shape:
     early_bend: float | None
     """The same for the third quarter over the second."""
     jump_share: float
-    """Share of the way to the limit that was covered at once, in the last few samples before the kill."""
-    jump_window: float
-    """How much of the life those last samples are."""
+    """Share of the way to the limit that lies between the level of the last fifth of the life and the kill."""
+    ascent: float
+    """Share of the life since demand was last near its base: how long the final way up took."""
+    ascent_samples: int
+    """How many samples saw the final way up."""
     returns: int
     """How often demand rose by a tenth of the limit above its floor and came back."""
     slope: float
     """Rise of the floor, bytes a second (Theil-Sen)."""
+    at_birth: float
+    """The line of the floor at age 0, share of the limit: a program that serves has a size of its own by then."""
     slope_low: float
     slope_high: float
     startup_peak: float
@@ -117,7 +121,7 @@ def shape_of(series: Series, limit: float) -> Shape | None:
     if len(before) < 3:
         before = points[:-1] if series.killed else points
     span = before[-1][0] or 1e-9
-    floor = _bins(before, span, max(3, min(_MOST_BINS, len(before) // 3)))
+    floor = _bins(before, span, max(3, min(_MOST_BINS, max(len(before) // 3, min(len(before) // 2, 8)))))
     started = floor[1:] if len(floor) >= 5 else floor
     ages = [age for age, _ in started]
     values = [demand for _, demand in started]
@@ -129,6 +133,7 @@ def shape_of(series: Series, limit: float) -> Shape | None:
     slope = theil_sen(list(zip(ages, values, strict=True))) or (0.0, 0.0, 0.0)
     bend, early_bend, late_bend = _bends(started, limit)
     ordinary = median(demand for age, demand in before if age >= 0.8 * span)
+    low_age = max((age for age, demand in points if demand <= base + 0.15 * way), default=0.0)
     early = [demand for age, demand in points if age <= 0.1 * life]
     later = [demand for age, demand in points if age > 0.1 * life]
     return Shape(
@@ -146,9 +151,11 @@ def shape_of(series: Series, limit: float) -> Shape | None:
         late_bend=late_bend,
         early_bend=early_bend,
         jump_share=max(end - ordinary, 0.0) / way if series.killed else 0.0,
-        jump_window=window / life,
+        ascent=(life - low_age) / life,
+        ascent_samples=sum(age > low_age for age, _ in points),
         returns=_returns(points, limit),
         slope=slope[0],
+        at_birth=median(demand - slope[0] * age for age, demand in started) / limit,
         slope_low=slope[1],
         slope_high=slope[2],
         startup_peak=max(early) / max(later) if early and later and max(later) > 0 else 0.0,
