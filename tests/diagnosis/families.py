@@ -226,8 +226,8 @@ FAMILIES = (
 def simulate(
     family: Family, seed: int, *, kills: int = 2, scale: float = 60.0, samples: int = 100, packets: bool = True
 ) -> Trace:
-    """Return a trace of this program until its `kills`-th kill (or its patience); `scale` is seconds for a life of 1."""
-    rng = random.Random(f"{family.name}/{seed}")  # noqa: S311  # a simulation that must repeat, no secret
+    """Return a trace of this program until its `kills`-th kill, or a long while; `scale` is seconds for a life of 1."""
+    rng = random.Random(f"{family.name}/{seed}")  # noqa: S311  # a simulation, no secret
     program = family.make(rng)
     limit = rng.choice([64, 96, 256, 1024, 4096]) * MIB
     anon_share = rng.uniform(0.85, 0.99)

@@ -38,7 +38,9 @@ def as_history(trace: Trace) -> Trace:
     table = encode(
         [
             (
-                HistoryRun(run.container_id, run.started, run.end.t if run.end else None, True if run.end else None),
+                HistoryRun(
+                    run.container_id or "", run.started, run.end.t if run.end else None, True if run.end else None
+                ),
                 [s for i, s in enumerate(run.samples) if i % 3 == 0 or i > len(run.samples) - 8],
             )
             for run in trace.runs

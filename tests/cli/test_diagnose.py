@@ -1,0 +1,113 @@
+"""`memdiag diagnose` as people and programs call it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from memdiag.cli.main import main
+from memdiag.model.tracefile import lines
+from tests.diagnosis.families import FAMILIES, simulate
+
+BY_NAME = {family.name: family for family in FAMILIES}
+
+
+def leak(path: Path, seed: int = 1) -> Path:
+    path.write_text("".join(lines(simulate(BY_NAME["leak linear"], seed, kills=2))), encoding="utf-8")
+    return path
+
+
+def test_json_is_the_documented_object_one_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(leak(tmp_path / "a.jsonl")), str(leak(tmp_path / "b.jsonl", 2))]
+    assert main(["diagnose", *names, "-o", "json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["trace"] for one in found] == names
+    for one in found:
+        assert set(one) == {
+            "trace",
+            "cause",
+            "mechanism",
+            "confidence",
+            "summary",
+            "evidence",
+            "missing",
+            "recommendation",
+            "forecast",
+            "suspicion",
+        }
+        assert one["cause"] == "Leak"
+        assert set(one["evidence"][0]) == {"name", "for", "value", "threshold", "weight", "statement"}
+        assert set(one["recommendation"]) == {
+            "action",
+            "limit_bytes",
+            "request_bytes",
+            "range_bytes",
+            "basis",
+            "stop_gap",
+        }
+        assert set(one["recommendation"]["stop_gap"]) == {"limit_bytes", "uptime_seconds"}
+
+
+def test_people_read_cause_evidence_and_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(leak(tmp_path / "a.jsonl"))]) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "Cause: Leak (HeapLeak), confidence",
+        "Evidence:",
+        "for Leak +",
+        "Recommended: FixLeak",
+        "Until then:",
+    ):
+        assert word in text
+
+
+def test_packed_traces_and_standard_input_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = leak(tmp_path / "a.jsonl").read_text(encoding="utf-8")
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.encode()))
+    monkeypatch.setattr("sys.stdin", io.StringIO(plain))
+    assert main(["diagnose", str(packed), "-", "-o", "json"]) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert {**first, "trace": "-"} == second
+
+
+def test_bad_input_is_named_and_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = leak(tmp_path / "good.jsonl")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"type":"header","version":"memdiag.trace/v1"}\n{"type":"sample"}\n', encoding="utf-8")
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(good.read_bytes())[:-20])
+    binary = tmp_path / "binary.jsonl"
+    binary.write_bytes(b"\xff\xfe\x00")
+    files = [str(path) for path in (broken, cut, binary, tmp_path / "absent.jsonl", tmp_path, good)]
+    assert main(["diagnose", *files, "-o", "json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["cause"] == "Leak"
+    errors = captured.err.splitlines()
+    assert len(errors) == 5
+    assert "broken.jsonl:2: t: is missing" in errors[0]
+    assert "broken gzip" in errors[1]
+    assert "not UTF-8" in errors[2]
+    assert "No such file" in errors[3]
+    assert "directory" in errors[4]
+
+
+def test_text_from_a_trace_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = tmp_path / "evil.jsonl"
+    header = {"type": "header", "version": "memdiag.trace/v1", "namespace": "\x1b[2J", "container": "a\u202eb\r"}
+    evil.write_text(json.dumps(header) + "\n", encoding="utf-8")
+    assert main(["diagnose", str(evil)]) == 0
+    assert all(letter.isprintable() or letter == "\n" for letter in capsys.readouterr().out)
+
+
+def test_a_cohort_makes_replicas_speak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(leak(tmp_path / f"{seed}.jsonl", seed)) for seed in range(3)]
+    assert main(["diagnose", "--cohort", *names, "-o", "json"]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert "replicas" in {piece["name"] for piece in json.loads(line)["evidence"]}
