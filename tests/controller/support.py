@@ -137,9 +137,11 @@ class Cluster:
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self.namespaces: list[str] = []
 
     def namespace(self, name: str) -> str:
         """Create a namespace."""
+        self.namespaces.append(name)
         self.api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         return name
 
@@ -277,6 +279,7 @@ class MemoryApi:
         self.objects[path] = item
 
     def get(self, path: str, query: object = None) -> dict[str, Any]:
+        assert not query, "this fake filters lists only"
         self.calls.append(("GET", path))
         if path not in self.objects:
             raise NotFoundError(path, 404)
@@ -332,4 +335,5 @@ class MemoryApi:
         yield {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 
     def watch(self, path: str, query: object, read_timeout: float) -> Iterator[dict[str, Any]]:
+        self.calls.append((f"WATCH {query} {read_timeout}", path))
         yield from ()

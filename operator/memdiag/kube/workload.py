@@ -47,7 +47,9 @@ def find_workload(pod: Pod, api: Api) -> Workload:
     except NotFoundError:
         return _guessed(owner, pod.revision)
     metadata = found["metadata"]
-    above = controller_of(metadata) if metadata.get("uid") == owner.uid else None
+    if metadata.get("uid") != owner.uid:
+        return _guessed(owner, pod.revision)
+    above = controller_of(metadata)
     return _as_workload(owner) if above is None else _as_workload(above)
 
 

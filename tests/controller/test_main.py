@@ -1,0 +1,107 @@
+"""The command's edge: options, health, logs, the settings under which kopf writes nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import kopf
+import pytest
+from kubernetes import client
+
+from memdiag.cli.main import main
+from memdiag.controller.app import connection_of, kopf_settings
+from memdiag.controller.health import HealthServer
+from memdiag.controller.logs import JsonFormatter
+from memdiag.kube.api import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ExpiredError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+    error_from,
+)
+
+
+def test_a_missing_namespace_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("POD_NAMESPACE", raising=False)
+    assert main(["operator"]) == 2
+    assert "--namespace is needed" in capsys.readouterr().err
+
+
+def test_a_missing_kubeconfig_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["operator", "--namespace", "memdiag", "--kubeconfig", str(tmp_path / "none")]) == 2
+    told = capsys.readouterr().err
+    assert str(tmp_path / "none") in told
+    assert "Traceback" not in told
+
+
+def test_kopf_writes_nothing() -> None:
+    settings = kopf_settings()
+    assert not settings.posting.enabled
+    assert settings.peering.standalone
+    assert settings.scanning.disabled
+
+
+def test_kopf_gets_the_clients_credentials() -> None:
+    configuration = client.Configuration(host="https://127.0.0.1:1")
+    configuration.ssl_ca_cert = "/ca"
+    configuration.api_key["BearerToken"] = "bearer secret"
+    found = connection_of(configuration)
+    assert found == kopf.ConnectionInfo(server="https://127.0.0.1:1", ca_path="/ca", token="secret", insecure=False)
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_health_says_what_is_wrong() -> None:
+    wrong: list[str | None] = [None]
+    server = HealthServer(0, {"event loop": lambda: None}, {"pod list": lambda: wrong[0]})
+    server.start()
+    try:
+        assert _get(server.port, "/healthz") == (200, "ok\n")
+        assert _get(server.port, "/readyz?verbose") == (200, "ok\n")
+        wrong[0] = "not complete yet"
+        assert _get(server.port, "/readyz") == (503, "pod list: not complete yet\n")
+        assert _get(server.port, "/")[0] == 404
+    finally:
+        server.stop()
+
+
+def test_logs_are_json_with_standard_names() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "kill %s", "args": ("x",), "levelname": "INFO", "name": "memdiag", "k8s.pod.name": "web"}
+    )
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["message"], line["level"], line["k8s.pod.name"]) == ("kill x", "info", "web")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [
+        (404, b"", NotFoundError),
+        (409, b'{"reason": "AlreadyExists"}', AlreadyExistsError),
+        (409, b'{"reason": "Conflict"}', ConflictError),
+        (410, b"[]", ExpiredError),
+        (429, b"", TransientError),
+        (503, b"not json", TransientError),
+        (403, b'{"message": "forbidden: no"}', PermanentError),
+    ],
+)
+def test_errors_have_their_kinds(status: int, body: bytes, wanted: type[ApiError]) -> None:
+    found = error_from(status, body, {"Retry-After": "3"}, "GET /x")
+    assert type(found) is wanted
+    assert str(found).startswith(f"GET /x: {status}")
+    if isinstance(found, TransientError):
+        assert found.retry_after == 3

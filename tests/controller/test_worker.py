@@ -1,0 +1,377 @@
+"""The worker and the second witness, against an API of dictionaries: patience, one write for many, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from memdiag.controller.diagnoser import Diagnoser, Subject, subject_of
+from memdiag.controller.podbook import Ended, PodBook
+from memdiag.controller.secondwitness import SecondWitness
+from memdiag.controller.worker import Worker
+from memdiag.kube.api import Body, ConflictError, JsonObject, TransientError
+from memdiag.kube.kinds import DIAGNOSIS, REPORT
+from memdiag.kube.pods import Pod
+from memdiag.kube.workload import Workload
+from memdiag.model.kill import LimitHit
+from memdiag.model.trace import Trace
+from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
+from tests.controller.support import (
+    OWN_NAMESPACE,
+    MemoryApi,
+    ended,
+    identity,
+    pod_object,
+    report,
+    report_object,
+    running,
+)
+
+NOW = 1_700_000_000.0
+SUBJECT = Subject("shop", Workload("v1", "Pod", "web", "uid-1"), "app")
+
+
+def verdict(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+    advice = Recommendation(Action.FIX_LEAK, None, None, None, "it leaks")
+    return Diagnosis(Cause.LEAK, None, 0.9, f"{len(trace.runs)} runs", (), (), advice)
+
+
+class Shop:
+    """A pod, its operator's parts and their API."""
+
+    def __init__(self, api: MemoryApi | None = None, judge: Any = verdict) -> None:
+        self.api = api or MemoryApi()
+        self.synced = True
+        self.diagnoser = Diagnoser(self.api, judge, wall=lambda: NOW)
+        self.witness = SecondWitness(self.api, self.diagnoser, wall=lambda: NOW, grace=0.1)
+        self.book = PodBook(self.tell)
+        self.worker = Worker(self.api, self.book, self.diagnoser, self.witness, synced=lambda: self.synced)
+        self.witness.reported = self.worker.expects
+
+    def tell(self, pod: Pod, ends: list[Ended]) -> None:
+        self.worker.pod_changed(pod.uid)
+        for end in ends:
+            self.witness.ended(end)
+
+    def pod(self, *statuses: dict[str, Any], names: tuple[str, ...] = ("app",)) -> None:
+        body = pod_object("shop", "web", list(names), None)
+        body["metadata"]["uid"] = "uid-1"
+        body["status"] = {"containerStatuses": list(statuses)}
+        self.book.changed(body)
+
+    def report(self, number: int, **changes: Any) -> None:
+        body = report_object(f"kill-{number}", report("uid-1", identity(number), NOW + number, **changes))
+        self.api.put(REPORT.path(OWN_NAMESPACE, f"kill-{number}"), body)
+        self.worker.put(body)
+
+    def named(self, plural: str) -> list[JsonObject]:
+        return [item for path, item in self.api.objects.items() if f"/{plural}/" in path]
+
+    @property
+    def incidents(self) -> list[JsonObject]:
+        return self.named("memoryincidents")
+
+    @property
+    def total(self) -> int:
+        found = self.api.objects.get(DIAGNOSIS.path("shop", "pod-web-app"), {})
+        return int(found.get("status", {}).get("kills", {}).get("total", 0))
+
+    def done(self) -> bool:
+        return not self.named("memoryreports")
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self.worker.run()), asyncio.create_task(self.witness.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def until(what: Callable[[], object], seconds: float = 8.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not what():  # noqa: ASYNC110  # what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+def test_a_report_becomes_an_incident_and_a_diagnosis_and_is_deleted() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await until(shop.done)
+
+    asyncio.run(scene())
+    (incident,) = shop.incidents
+    assert incident["spec"]["containerID"] == identity(1)
+    assert shop.total == 1
+    writes = [(verb, path) for verb, path in shop.api.calls if verb not in {"GET", "LIST"}]
+    assert [verb for verb, _ in writes] == ["POST", "POST", "PUT", "DELETE"]
+    assert not any("/pods" in path for _, path in writes)
+
+
+def test_many_kills_of_one_workload_are_judged_together() -> None:
+    judged = []
+
+    def counting(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+        judged.append(len(trace.runs))
+        return verdict(trace, siblings, limit_hit)
+
+    shop = Shop(judge=counting)
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        for number in range(1, 19):
+            shop.report(number)
+        async with shop.at_work():
+            await until(shop.done)
+
+    asyncio.run(scene())
+    assert shop.total == 18
+    assert len(judged) < 18
+
+
+def test_a_report_waits_for_the_pod_and_goes_on_when_it_comes() -> None:
+    shop = Shop()
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await asyncio.sleep(0.2)
+            assert shop.incidents == []
+            assert shop.worker.expects(identity(1))
+            shop.pod(running("app", identity(1)))
+            await until(shop.done, 1)
+
+    asyncio.run(scene())
+    assert shop.total == 1
+
+
+def test_a_report_waits_for_the_status_of_several_containers() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)), running("proxy", identity(2)), names=("app", "proxy"))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(3)
+            await asyncio.sleep(0.2)
+            assert shop.incidents == []
+            shop.pod(running("app", identity(1)), running("proxy", identity(3), 1), names=("app", "proxy"))
+            await until(shop.done, 1)
+
+    asyncio.run(scene())
+    assert shop.incidents[0]["spec"]["container"] == "proxy"
+
+
+def test_nothing_is_judged_before_the_pods_are_listed() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)))
+    shop.synced = False
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await asyncio.sleep(0.3)
+            assert shop.incidents == []
+            shop.synced = True
+            await until(shop.done)
+
+    asyncio.run(scene())
+
+
+class Failing(MemoryApi):
+    """Fails the first calls of one verb."""
+
+    def __init__(self, verb: str, times: int, error: Exception) -> None:
+        super().__init__()
+        self.verb, self.times, self.error = verb, times, error
+
+    def _maybe(self, verb: str) -> None:
+        if verb == self.verb and self.times:
+            self.times -= 1
+            raise self.error
+
+    def create(self, path: str, body: Body) -> JsonObject:
+        self._maybe("create")
+        return super().create(path, body)
+
+    def replace(self, path: str, body: Body) -> JsonObject:
+        self._maybe("replace")
+        return super().replace(path, body)
+
+    def delete(self, path: str) -> None:
+        self._maybe("delete")
+        super().delete(path)
+
+
+@pytest.mark.parametrize(
+    ("verb", "error"),
+    [
+        ("create", TransientError("overloaded", 503, 0.01)),
+        ("replace", ConflictError("changed", 409)),
+        ("replace", TransientError("away", None, 0.01)),
+        ("delete", TransientError("away", None, 0.01)),
+    ],
+)
+def test_an_interruption_anywhere_neither_loses_nor_doubles_a_kill(verb: str, error: Exception) -> None:
+    shop = Shop(Failing(verb, 2, error))
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            shop.report(2)
+            await until(shop.done)
+
+    asyncio.run(scene())
+    assert (len(shop.incidents), shop.total) == (2, 2)
+
+
+def test_a_verdict_that_fails_is_said_and_counted() -> None:
+    def broken(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+        raise ZeroDivisionError
+
+    shop = Shop(judge=broken)
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await until(shop.done)
+
+    asyncio.run(scene())
+    status = shop.api.objects[DIAGNOSIS.path("shop", "pod-web-app")]["status"]
+    assert (status["cause"], status["kills"]["total"]) == ("Inconclusive", 1)
+    assert status["missing"] == ["verdict: ZeroDivisionError in memdiag"]
+
+
+def test_the_end_that_the_api_shows_is_filled_in() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await until(shop.done)
+            shop.pod(ended("app", identity(1), "Error", 137))
+            await until(lambda: shop.incidents[0].get("status"))
+
+    asyncio.run(scene())
+    assert shop.incidents[0]["status"]["podStatus"]["reason"] == "Error"
+    assert shop.total == 1
+
+
+def test_the_api_alone_tells_of_a_kill_after_the_grace() -> None:
+    shop = Shop()
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.pod(ended("app", identity(1), "OOMKilled", 137))
+            await until(lambda: shop.total)
+
+    asyncio.run(scene())
+    (incident,) = shop.incidents
+    assert (incident["spec"]["source"], incident["spec"]["kill"]["limitHit"]) == ("PodStatus", "Unknown")
+
+
+def test_137_with_another_reason_makes_nothing() -> None:
+    shop = Shop()
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.pod(ended("app", identity(1), "Error", 137))
+            await asyncio.sleep(1.5)
+
+    asyncio.run(scene())
+    assert (shop.incidents, shop.total) == ([], 0)
+
+
+def test_a_kill_older_than_what_is_kept_is_not_made_anew() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(50)))
+
+    async def scene() -> None:
+        for number in range(1, 26):
+            shop.report(number)
+        async with shop.at_work():
+            await until(shop.done)
+            kept = {item["spec"]["containerID"] for item in shop.incidents}
+            assert len(kept) == 20
+            assert identity(5) not in kept
+        restarted = Shop(shop.api)
+        restarted.witness.load()
+        async with restarted.at_work():
+            body = ended("app", identity(5), "OOMKilled", 137)
+            body["state"]["terminated"]["finishedAt"] = "2023-11-14T22:13:25Z"
+            restarted.pod(body)
+            await asyncio.sleep(1.5)
+
+    asyncio.run(scene())
+    assert (len(shop.incidents), shop.total) == (20, 25)
+
+
+def test_a_restart_fills_in_what_was_waited_for() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await until(shop.done)
+        restarted = Shop(shop.api)
+        restarted.witness.load()
+        async with restarted.at_work():
+            restarted.pod(ended("app", identity(1), "OOMKilled", 137))
+            await until(lambda: shop.incidents[0].get("status"))
+            await asyncio.sleep(1.3)
+
+    asyncio.run(scene())
+    assert (len(shop.incidents), shop.total) == (1, 1)
+
+
+def test_a_users_diagnosis_without_a_kill_says_so() -> None:
+    shop = Shop()
+    target = {"apiVersion": "v1", "kind": "Pod", "name": "web"}
+    body = {
+        "metadata": {"name": "mine", "namespace": "shop"},
+        "spec": {"targetRef": target, "container": "app"},
+    }
+    shop.api.put(DIAGNOSIS.path("shop", "mine"), body)
+    subject = subject_of(body)
+    assert subject.name == SUBJECT.name
+    shop.diagnoser.write(subject)
+    status = shop.api.objects[DIAGNOSIS.path("shop", "mine")]["status"]
+    assert status["observedGeneration"] == 1
+    assert [one["reason"] for one in status["conditions"]] == ["NoKill", "NoKill", "NotSent", "NoKill"]
+
+
+def test_no_diagnosis_is_made_for_nothing() -> None:
+    shop = Shop()
+    shop.diagnoser.write(SUBJECT)
+    assert shop.api.objects == {}
+
+
+def test_the_incidents_of_another_container_are_not_judged() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)), running("proxy", identity(2)), names=("app", "proxy"))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            shop.report(2)
+            await until(shop.done)
+
+    asyncio.run(scene())
+    totals = {item["spec"]["container"]: item["status"]["kills"]["total"] for item in shop.named("memorydiagnoses")}
+    assert totals == {"app": 1, "proxy": 1}
