@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from memdiag.agent.delivery import LONGEST_WAIT, Answer, Delivery, Outcome, outcome_of, wait_after
+from memdiag.agent.delivery import LONGEST_WAIT, Answer, ApiClient, Delivery, Outcome, outcome_of, wait_after
 from memdiag.agent.health import LATE_REPORT_SECONDS, STALE_SAMPLE_SECONDS, Signals, alive, ready
-from memdiag.agent.ledger import Entry, Ledger
+from memdiag.agent.ledger import MOST_LINES, Entry, Ledger
 from memdiag.agent.pids import PidMap
 from memdiag.agent.sampler import full_due
 from memdiag.agent.spool import MOST_WITH_HISTORY, Spool
@@ -95,6 +97,52 @@ def test_the_spool_survives_and_is_bounded(tmp_path: Path) -> None:
     assert "dropped" in oldest["spec"]["missing"][0]
     assert "history" in newest["spec"]
     assert not list((tmp_path / "spool").glob(".*"))
+
+
+def test_an_idle_connection_that_the_server_closed_costs_no_wait(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(self.headers["Authorization"])
+            self.send_response(201)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+            self.close_connection = True  # without having said so
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        client = ApiClient(f"http://127.0.0.1:{server.server_address[1]}", "ns", token, tmp_path / "ca")
+        try:
+            assert client.create(b"{}").status == 201
+            token.write_text("second\n")
+            assert client.create(b"{}").status == 201
+        finally:
+            client.close()
+            server.shutdown()
+            thread.join()
+    assert seen == ["Bearer first", "Bearer second"]
+
+
+def test_a_long_ledger_is_cut(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger", "boot-1")
+    entries = [entry(number, (float(number), number)) for number in range(2 * MOST_LINES + 1)]
+    ledger.write(*entries)
+    ledger.write(entry(2 * MOST_LINES + 2, (0.5, 1)))
+    ledger.close()
+    lines = (tmp_path / "ledger").read_bytes().splitlines()
+    assert len(lines) == MOST_LINES + 1
+    assert json.loads(lines[-1])["ordinal"] == 2 * MOST_LINES + 2
 
 
 def entry(ordinal: int, key: tuple[float | None, int | None] | None = (1.5, 7)) -> Entry:

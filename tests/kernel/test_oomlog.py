@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.support import FIXTURES, ID, POD, kills
 
 from memdiag.kernel.klog import Record, split_records
 from memdiag.kernel.oomlog import LONGEST_COMM, MOST_LINES, parse
 from memdiag.kernel.paths import identify
 from memdiag.model.kill import Constraint
+from tests.kernel.support import FIXTURES, ID, POD, kills
 
 KILLED = (
     "Memory cgroup out of memory: Killed process {pid} ({comm}) total-vm:100kB, anon-rss:8kB, file-rss:4kB, "

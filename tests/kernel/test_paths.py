@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernel.support import ID, POD, UNDERSCORED
 
 from memdiag.kernel.paths import PathLevel, contains, identify, identities, level_of
+from tests.kernel.support import ID, POD, UNDERSCORED
 
 OTHER = "b" * 64
 SYSTEMD = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UNDERSCORED}.slice"

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.kernel.support import ID, POD, UNDERSCORED
 
 from memdiag.kernel.reader import CgroupGoneError, CgroupReader
 from memdiag.kernel.tree import walk
 from memdiag.model.trace import Pressure
+from tests.kernel.support import ID, POD, UNDERSCORED
 
 
 def make(root: Path, path: str, **files: str) -> Path:

@@ -1,2 +1,1 @@
 """The node-side helper: samples cgroups, notices kills, freezes the evidence, delivers reports."""
-

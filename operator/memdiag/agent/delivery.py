@@ -84,9 +84,7 @@ class ApiClient:
             self._connection.close()
             self._connection = None
 
-    def create(self, report: bytes) -> Answer:
-        """Send one report. Raises OSError or http.client.HTTPException when there is no answer."""
-        token = self._token_file.read_text(encoding="ascii").strip()
+    def _exchange(self, report: bytes, token: str) -> tuple[http.client.HTTPResponse, bytes]:
         if self._connection is None:
             self._connection = self._connect()
         try:
@@ -98,11 +96,24 @@ class ApiClient:
             )
             answer = self._connection.getresponse()
             body = answer.read(_LONGEST_ANSWER)
-            if not answer.isclosed() or answer.will_close:
-                self.close()
         except (OSError, http.client.HTTPException):
             self.close()
             raise
+        if not answer.isclosed() or answer.will_close:
+            self.close()
+        return answer, body
+
+    def create(self, report: bytes) -> Answer:
+        """Send one report. Raises OSError or http.client.HTTPException when there is no answer."""
+        token = self._token_file.read_text(encoding="ascii").strip()
+        reused = self._connection is not None
+        try:
+            answer, body = self._exchange(report, token)
+        except (ConnectionError, http.client.BadStatusLine):
+            if not reused:
+                raise
+            # The server closed a connection that was idle; a report that it took nevertheless answers 409.
+            answer, body = self._exchange(report, token)
         try:
             message = str(json.loads(body)["message"])
         except (ValueError, KeyError, TypeError):

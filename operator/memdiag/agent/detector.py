@@ -18,6 +18,8 @@ UNKNOWN_CONTAINER = "unknown"
 """Stands for the container ID where a pod's counter rose and neither a cgroup nor the log says whose it was."""
 
 MOST_LOST_AT_ONCE = 50
+MOST_SEEN = 50_000
+"""Kills of the log that are remembered as told: more than any ring holds."""
 _LEVELS = {
     PathLevel.CONTAINER: LimitHit.CONTAINER,
     PathLevel.POD: LimitHit.POD,
@@ -194,6 +196,8 @@ class Detector:
             return events
         before = self._seen.get(key, 0)
         self._seen[key] = events
+        if len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
         return events - before
 
     def _from_log(self, report: OomReport, whose: tuple[str, str] | None) -> Kill | None:

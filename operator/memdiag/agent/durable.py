@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -15,11 +16,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, so that a crash leaves the old content or the new. Raises OSError."""
+def replace(path: Path, pieces: Iterable[bytes]) -> None:
+    """Put these pieces at `path`, so that a crash leaves the old content or the new. Raises OSError."""
     beside = path.with_name(f".{path.name}.new")
     with beside.open("wb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

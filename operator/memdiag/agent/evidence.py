@@ -17,7 +17,9 @@ from memdiag.model.trace import Level, Sample
 MOST_HISTORY_CHARACTERS = 10_000
 """All columns of one report: with its other parts it stays under 24 KiB as a rule."""
 
-_COARSEST = 4096.0
+_COARSEST = 8192.0
+_OTHERS = 8.0
+"""By how much coarser the other runs are shown than the victim's."""
 _CPUSET = re.compile(r",cpuset=[^,]*,mems_allowed=")
 
 
@@ -68,7 +70,7 @@ def fit(runs: Sequence[tuple[HistoryRun, Sequence[Sample]]], most: int = MOST_HI
         finest = 0.0
         while finest <= _COARSEST:
             victim = chosen[-1]
-            table = [(run, _thinned(run, samples, finest * 4)) for run, samples in chosen[:-1]]
+            table = [(run, _thinned(run, samples, finest * _OTHERS)) for run, samples in chosen[:-1]]
             table.append((victim[0], _thinned(victim[0], victim[1], finest)))
             history = encode(table)
             sizes = [len(text) for text in history.columns.values()]

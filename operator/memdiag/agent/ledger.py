@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,12 @@ class Ledger:
         except FileNotFoundError:
             lines = []
         kept = [line for line in lines[-MOST_LINES:] if self._read(line)]
-        durable.replace(path, b"".join(line + b"\n" for line in kept))
-        self._file = path.open("ab")
+        self._begin(kept)
+
+    def _begin(self, kept: Sequence[bytes]) -> None:
+        durable.replace(self._path, [line + b"\n" for line in kept])
+        self._lines = len(kept)
+        self._file = self._path.open("ab")
 
     def _read(self, line: bytes) -> bool:
         try:
@@ -105,11 +109,15 @@ class Ledger:
         return ordinal
 
     def _append(self, pairs: Mapping[str, object]) -> None:
+        self._lines += 1
         self._file.write(json.dumps({"boot": self._boot_id, **pairs}, separators=(",", ":")).encode("ascii") + b"\n")
 
     def _sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
+        if self._lines > 2 * MOST_LINES:
+            self._file.close()
+            self._begin(self._path.read_bytes().splitlines()[-MOST_LINES:])
 
     def write(self, *entries: Entry) -> None:
         """Note kills durably, after their reports are in the spool. Raises OSError."""

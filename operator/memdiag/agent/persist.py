@@ -12,6 +12,7 @@ import binascii
 import json
 import sys
 from array import array
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ def _values(kind: str, text: str) -> array[int]:
     return values
 
 
-def piece(run: RunHistory, rows: int) -> str:
+def piece(run: RunHistory, rows: int) -> bytes:
     """Return the line that holds a run's head and its last `rows` rows."""
     first = run.rows - rows
-    return json.dumps(
+    line = json.dumps(
         {
             "pod": run.pod_uid,
             "id": run.container_id,
@@ -50,6 +51,7 @@ def piece(run: RunHistory, rows: int) -> str:
         },
         separators=(",", ":"),
     )
+    return line.encode("ascii") + b"\n"
 
 
 def _take(store: HistoryStore, pairs: dict[str, Any]) -> None:
@@ -100,10 +102,10 @@ class Persistence:
     def save(self, store: HistoryStore, now: float) -> None:
         """Append what is new to the journal, or write the snapshot anew. Raises OSError."""
         if self._last_snapshot is None or now - self._last_snapshot >= SNAPSHOT_SECONDS:
-            header = json.dumps(FORMAT)
-            lines = [header, *(piece(run, run.rows) for run in store.all_runs())]
-            durable.replace(self._snapshot, ("\n".join(lines) + "\n").encode("ascii"))
-            durable.replace(self._journal, (header + "\n").encode("ascii"))
+            header = json.dumps(FORMAT).encode("ascii") + b"\n"
+            runs = (piece(run, run.rows) for run in store.all_runs())
+            durable.replace(self._snapshot, chain([header], runs))
+            durable.replace(self._journal, [header])
             self._last_snapshot = now
             self._known_ends = {run.container_id for run in store.all_runs() if run.ended is not None}
         else:
@@ -113,7 +115,7 @@ class Persistence:
                 if run.unsaved or (run.ended is not None and run.container_id not in self._known_ends)
             ]
             with self._journal.open("ab") as file:
-                file.writelines(piece(run, run.unsaved).encode("ascii") + b"\n" for run in fresh)
+                file.writelines(piece(run, run.unsaved) for run in fresh)
             self._known_ends.update(run.container_id for run in fresh if run.ended is not None)
         for run in store.all_runs():
             run.unsaved = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from memdiag.agent.pids import PidMap, read_file
 from memdiag.agent.watch import Container, Node
 from memdiag.kernel.files import parse_flat, parse_meminfo
@@ -65,8 +67,9 @@ class Sampler:
                 if not event:
                     container.run.add_light(now, current)
                 return
-            level = container.reader.full()
+            level = container.reader.full(events=False)
             container.read_counters()
+            level = replace(level, events=container.events, events_local=container.local)
         except CgroupGoneError:
             self._node.drop_container(container, now)
             return

@@ -40,7 +40,7 @@ class Spool:
         name = str(report["metadata"]["name"])
         data = json.dumps(report, separators=(",", ":")).encode("ascii")
         with self._lock:
-            durable.replace(self._folder / f"{name}.json", data)
+            durable.replace(self._folder / f"{name}.json", [data])
             self._waiting[name] = time.time()
             self._bound()
         self.arrived.set()
@@ -62,7 +62,7 @@ class Spool:
                 return
             missing = report["spec"].setdefault("missing", [])
             missing[:] = [*missing[:11], "history: dropped, too many reports waited for delivery"]
-            durable.replace(path, json.dumps(report, separators=(",", ":")).encode("ascii"))
+            durable.replace(path, [json.dumps(report, separators=(",", ":")).encode("ascii")])
         except (OSError, ValueError, KeyError, AttributeError) as error:
             log("history of a waiting report could not be dropped", report=name, reason=str(error))
 

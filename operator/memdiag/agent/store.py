@@ -23,6 +23,7 @@ OLDEST_SECONDS = 14 * 86400.0
 
 _UNKNOWN_SIZE = -(2**31)
 _UNKNOWN_COUNT = -(2**63)
+_EPOCH = 1_700_000_000
 _LARGEST_SIZE = 2**31 - 1
 _DEMAND = tuple(SIZES.index(name) for name in ("anon", "shmem", "kernel", "sock", "swap"))
 
@@ -30,9 +31,9 @@ _DEMAND = tuple(SIZES.index(name) for name in ("anon", "shmem", "kernel", "sock"
 def kept_rows(times: Sequence[float], demands: Sequence[int | None], now: float, finest: float = 5.0) -> list[int]:
     """Return which rows stay when history is thinned: all of the last minute, then the extremes of each bucket.
 
-    A bucket is `finest` seconds wide for ten minutes and then doubles, to stay under a twelfth of its age; in each
-    the rows with the least and the most demand stay, and the first and the last row of all. Thinning what was thinned
-    keeps the same rows: buckets are aligned to the clock and only ever merge.
+    A bucket is `finest` seconds wide for ten minutes and then doubles, to between a twelfth and a sixth of its
+    age; in each the rows with the least and the most demand stay, and the first and the last row of all. Thinning
+    what was thinned keeps the same rows: buckets are aligned to the clock and only ever merge.
     """
     kept: list[int] = []
     bucket: tuple[float, int] | None = None
@@ -44,7 +45,7 @@ def kept_rows(times: Sequence[float], demands: Sequence[int | None], now: float,
     for index, time in enumerate(times):
         age = now - time
         width = finest if age > 60 else 0.0
-        while width and age > RECENT_SECONDS and width * 24 <= age:
+        while width and age > RECENT_SECONDS and width * 12 <= age:
             width *= 2
         key = (width, int(time // width)) if width else (0.0, index)
         demand = demands[index]
@@ -72,7 +73,8 @@ class RunHistory:
     peak: int | None = None
     sizes: array[int] = field(default_factory=lambda: array("i"))
     counters: array[int] = field(default_factory=lambda: array("q"))
-    light_times: array[float] = field(default_factory=lambda: array("d"))
+    light_times: array[int] = field(default_factory=lambda: array("I"))
+    """Unix tenths of a second since `_EPOCH`."""
     light_current: array[int] = field(default_factory=lambda: array("i"))
     unsaved: int = 0
     """Rows at the end that the state folder does not have yet."""
@@ -99,7 +101,7 @@ class RunHistory:
         """Take a second's memory.current (bytes)."""
         if current is None:
             return
-        self.light_times.append(t)
+        self.light_times.append(max(round((t - _EPOCH) * 10), 0))
         self.light_current.append(min(current // 1024, _LARGEST_SIZE))
         if len(self.light_times) > RECENT_SECONDS * 1.25:
             extra = int(len(self.light_times) - RECENT_SECONDS)
@@ -150,11 +152,12 @@ class RunHistory:
         full = [from_row(self.row(index)) for index in range(self.rows)]
         if not self.light_times:
             return full
-        newest = max(self.light_times[-1], full[-1].t if full else 0.0)
+        light_times = [_EPOCH + tenths / 10 for tenths in self.light_times]
+        newest = max(light_times[-1], full[-1].t if full else 0.0)
         taken = [sample.t for sample in full if newest - sample.t <= light_seconds + seconds_between]
         light = [
             Sample(t=t, level=Level(current=current * 1024))
-            for t, current in zip(self.light_times, self.light_current, strict=True)
+            for t, current in zip(light_times, self.light_current, strict=True)
             if newest - t < light_seconds and not any(abs(t - other) < seconds_between for other in taken)
         ]
         return sorted([*full, *light], key=lambda sample: sample.t)

@@ -27,6 +27,8 @@ class Watched:
     count: Count
     watch: int | None = None
     raw: bytes = b""
+    events: dict[str, int] = field(default_factory=dict)
+    local: dict[str, int] = field(default_factory=dict)
 
     def read_counters(self) -> bool:
         """Read the counters anew if memory.events changed; returns whether it did. Raises CgroupGoneError."""
@@ -34,7 +36,8 @@ class Watched:
         if raw == self.raw:
             return False
         self.raw = raw
-        self.count.read(parse_flat(raw), self.reader.flat("memory.events.local"))
+        self.events, self.local = parse_flat(raw), self.reader.flat("memory.events.local")
+        self.count.read(self.events, self.local)
         return True
 
 

@@ -15,6 +15,7 @@ MOST_KEYS = 512
 _LONGEST_NUMBER = 20
 _LONGEST_KEY = 64
 _KEY = re.compile(rb"[A-Za-z0-9_.()\-]{1,64}")
+_PLAIN = re.compile(rb"(?:[A-Za-z0-9_.()\-]{1,64} \d{1,20}\n)*")
 _AVG10 = re.compile(rb"\bavg10=(\d{1,3}(?:\.\d{1,6})?)(?:\s|$)")
 _TOTAL = re.compile(rb"\btotal=(\d{1,20})(?:\s|$)")
 
@@ -39,6 +40,9 @@ def parse_flat(data: bytes, keys: Collection[str] | None = None) -> dict[str, in
 
     With `keys` only those are kept. Lines that are something else are skipped.
     """
+    if keys is None and len(data) < 8192 and _PLAIN.fullmatch(data):
+        words = data.decode("ascii").split()
+        return dict(zip(map(intern, words[: 2 * MOST_KEYS : 2]), map(int, words[1 : 2 * MOST_KEYS : 2]), strict=True))
     found: dict[str, int] = {}
     for line in data[:LONGEST_FILE].split(b"\n"):
         key, _, rest = line.partition(b" ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
 
 from memdiag.kernel.files import parse_flat, parse_limit, parse_number, parse_pressure
 from memdiag.model.trace import Level
@@ -113,8 +112,8 @@ class CgroupReader:
             events_local=self.flat("memory.events.local"),
         )
 
-    def full(self, events: Mapping[str, int] | None = None) -> Level:
-        """Read all that a `Level` holds, the events last: what they count had happened. Raises CgroupGoneError."""
+    def full(self, *, events: bool = True) -> Level:
+        """Read all that a `Level` holds, the events (unless they are not wanted) last. Raises CgroupGoneError."""
         current = self.current()
         stat = self.flat("memory.stat")
         peak, limit, swap, pids = (
@@ -132,6 +131,6 @@ class CgroupReader:
             pressure_full=full,
             cpu=cpu,
             pids=None if pids is None else parse_number(pids),
-            events_local=self.flat("memory.events.local"),
-            events=parse_flat(self.raw_events()) if events is None else events,
+            events_local=self.flat("memory.events.local") if events else {},
+            events=parse_flat(self.raw_events()) if events else {},
         )
