@@ -50,7 +50,7 @@ class Composition:
 
 def composition_of(samples: Sequence[Sample]) -> Composition | None:
     """Return what grew from the run's first tenth to its end, None when the parts are not known or nothing grew."""
-    known = [sample for sample in samples if sample.demand is not None]
+    known = [sample for sample in samples if "anon" in sample.level.stat]
     if len(known) < 3:
         return None
     first, last = known[len(known) // 10], known[-1]

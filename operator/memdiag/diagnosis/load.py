@@ -12,6 +12,8 @@ from memdiag.diagnosis.series import Series
 from memdiag.model.trace import Sample
 
 _MOST_BINS = 24
+_MOST_READ = 480
+"""Counters only ever rise, so that a part of a long run needs no more readings than this over the whole."""
 _FEWEST_ROWS = 6
 
 _SIGNALS: tuple[tuple[str, Callable[[Sample], int | None], float], ...] = (
@@ -55,7 +57,9 @@ class _Row:
 
 
 def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
-    counter = [(s.t - series.begin, float(value)) for s in series.run.samples if (value := read(s)) is not None]
+    every = len(series.run.samples) // _MOST_READ + 1
+    chosen = series.run.samples[::every]
+    counter = [(s.t - series.begin, float(value)) for s in chosen if (value := read(s)) is not None]
     if len(counter) < 6 or len(series.points) < 6:
         return []
     first, last = counter[0][0], counter[-1][0]
@@ -66,7 +70,7 @@ def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
     edges = [first + width * place for place in range(count + 1)]
     at = [interpolate(counter, edge) for edge in edges]
     sums = [[0.0, 0] for _ in range(count)]
-    for age, demand in series.points:
+    for age, demand in series.points[:: len(series.points) // _MOST_READ + 1]:
         if first <= age <= last:
             place = min(int((age - first) / width), count - 1)
             sums[place][0] += demand
