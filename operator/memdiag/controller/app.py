@@ -111,7 +111,7 @@ class _Diagnoses:
 
 
 class Operator:
-    """The whole operator; `run` ends when kopf does, on SIGTERM, SIGINT or the given flag."""
+    """The whole operator; `run` ends when its flag is set, or a part of it fails."""
 
     def __init__(self, api_client: client.ApiClient, options: Options, verdict: Verdict) -> None:
         self._client = api_client
@@ -129,8 +129,8 @@ class Operator:
         self._ready = asyncio.Event()
         self._asked: set[asyncio.Task[None]] = set()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until stopped. Raises what a part of the operator could not survive."""
+    async def run(self, stop: asyncio.Event, watching: Callable[[], None] = lambda: None) -> None:
+        """Run until stopped; `watching` is called once kopf has started. Raises what a part could not survive."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="api"))
         health = None
@@ -148,7 +148,7 @@ class Operator:
             parts.append(asyncio.create_task(self._worker.run(), name="worker"))
             parts.append(asyncio.create_task(self._witness.run(), name="witness"))
             parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
-            parts.append(asyncio.create_task(self._announce(), name="announce"))
+            parts.append(asyncio.create_task(self._announce(watching), name="announce"))
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
@@ -173,8 +173,9 @@ class Operator:
             ready_flag=self._ready,
         )
 
-    async def _announce(self) -> None:
+    async def _announce(self, watching: Callable[[], None]) -> None:
         await self._ready.wait()
+        watching()
         _log.info("operator watches", extra={"k8s.namespace.name": self._options.namespace})
         await asyncio.Event().wait()
 

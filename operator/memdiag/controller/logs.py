@@ -37,3 +37,4 @@ def configure(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else a line for every event of every report

@@ -60,7 +60,12 @@ def _verdict(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None
 async def _until_signal(operator: Operator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await operator.run(stop)
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    listen()
+    # kopf takes the signals when it starts, and would then wait 5 s for a flag that nobody sets
+    await operator.run(stop, watching=listen)
     _log.info("operator stopped")
