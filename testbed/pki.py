@@ -29,7 +29,10 @@ def _issue(pki: Pki, name: str, subject: str, names: str) -> None:
     log = pki.folder / "pki.log"
     request = pki.folder / f"{name}.csr"
     extensions = pki.folder / f"{name}.ext"
-    extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
+    extensions.write_text(
+        f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n"
+        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
     new_key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     run(["openssl", "req", *new_key, "-subj", subject, "-keyout", pki.key(name), "-out", request], log=log)
     authority: list[str | Path] = ["-CA", pki.crt("ca"), "-CAkey", pki.key("ca"), "-CAcreateserial", "-days", _DAYS]
@@ -43,7 +46,9 @@ def create(folder: Path, addresses: tuple[str, ...]) -> Pki:
     folder.mkdir(parents=True, mode=0o700)
     pki, log = Pki(folder), folder / "pki.log"
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subject = ["-subj", "/CN=memdiag-testbed", "-days", _DAYS]
+    # Python 3.13 verifies strictly: an authority says what its key is for, and certificates name their authority
+    usage = ["-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"]
+    subject = ["-subj", "/CN=memdiag-testbed", "-days", _DAYS, *usage]
     run(["openssl", "req", "-x509", *new_key, *subject, "-keyout", pki.key("ca"), "-out", pki.crt("ca")], log=log)
     server = ["DNS:localhost", "DNS:kubernetes.default.svc", "IP:127.0.0.1", "IP:10.96.0.1"]
     server += [f"IP:{address}" for address in addresses]

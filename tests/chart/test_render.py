@@ -19,7 +19,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "no kinds": ("crds.enabled=false",),
     "kinds not kept": ("crds.keep=false",),
     "everything set": (
-        "clusterName=prod-eu",
         "imagePullSecrets={one,two}",
         "image.tag=1.2.3",
         "operator.priorityClassName=system-cluster-critical",
