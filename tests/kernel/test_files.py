@@ -50,8 +50,8 @@ def test_meminfo_is_in_bytes() -> None:
     }
 
 
-def test_net_dev_leaves_loopback_out() -> None:
-    assert parse_net_dev(NET) == {"rx_packets": 22, "tx_packets": 34, "rx_bytes": 2001, "tx_bytes": 3003}
+def test_net_dev_adds_up_every_interface_loopback_too() -> None:
+    assert parse_net_dev(NET) == {"rx_packets": 27, "tx_packets": 39, "rx_bytes": 2101, "tx_bytes": 3103}
     assert parse_net_dev(b"") == {}
 
 

@@ -14,6 +14,9 @@ _MOST_BINS = 12
 _END_SHARE = 0.05
 _END_STEPS = 2.5
 _EXCURSION = 0.1
+_START_SHARE = 0.2
+_LEVEL = 0.08
+"""Share of a life within which a program may still be starting, and of the limit within which a floor is level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Shape:
     series: Series
     limit: float
     base: float
-    """Demand once the program had started, bytes: the floor after the first twelfth of its life."""
+    """Demand once the program had started, bytes: the floor after the first twelfth of its life, or fifth (see there)."""
     floor_end: float
     """The floor near the end, before the last jump, bytes."""
     peak: float
@@ -81,6 +84,15 @@ def _bins(points: tuple[tuple[float, float], ...], life: float, count: int) -> l
     return [least[place] for place in sorted(least)]
 
 
+def _started(floor: list[tuple[float, float]], span: float, limit: float) -> list[tuple[float, float]]:
+    """Return the floor without the program's start, which is longer where everything behind it is level."""
+    later = [point for point in floor[1:] if point[0] >= _START_SHARE * span]
+    levels = [demand for _, demand in later]
+    if len(later) >= 4 and max(levels) - min(levels) <= _LEVEL * limit:
+        return later
+    return floor[1:] if len(floor) >= 5 else floor
+
+
 def _returns(points: tuple[tuple[float, float], ...], limit: float) -> int:
     low = high = points[0][1]
     count = 0
@@ -120,9 +132,11 @@ def shape_of(series: Series, limit: float) -> Shape | None:
     before = tuple(point for point in points if point[0] <= life - window)
     if len(before) < 3:
         before = points[:-1] if series.killed else points
-    span = before[-1][0] or 1e-9
+    span = before[-1][0]
+    if span <= 0:
+        return None  # every sample bears the same time
     floor = _bins(before, span, max(3, min(_MOST_BINS, max(len(before) // 3, min(len(before) // 2, 8)))))
-    started = floor[1:] if len(floor) >= 5 else floor
+    started = _started(floor, span, limit)
     ages = [age for age, _ in started]
     values = [demand for _, demand in started]
     base = values[0]
@@ -153,7 +167,7 @@ def shape_of(series: Series, limit: float) -> Shape | None:
         jump_share=max(end - ordinary, 0.0) / way if series.killed else 0.0,
         ascent=(life - low_age) / life,
         ascent_samples=sum(age > low_age for age, _ in points),
-        returns=_returns(points, limit),
+        returns=_returns(tuple(point for point in points if point[0] >= started[0][0]), limit),
         slope=slope[0],
         at_birth=median(demand - slope[0] * age for age, demand in started) / limit,
         slope_low=slope[1],

@@ -88,13 +88,16 @@ def parse_meminfo(data: bytes, keys: Collection[str] | None = None) -> dict[str,
 
 
 def parse_net_dev(data: bytes) -> dict[str, int]:
-    """Return packets and bytes of all interfaces but loopback of a /proc/PID/net/dev; empty when there are none."""
+    """Return packets and bytes over all interfaces of a /proc/PID/net/dev; empty when there are none.
+
+    Loopback counts: in a pod it carries what a side-car (a mesh's proxy, a queue) hands to the program.
+    """
     totals = {"rx_packets": 0, "tx_packets": 0, "rx_bytes": 0, "tx_bytes": 0}
     seen = False
     for line in data[:LONGEST_FILE].split(b"\n"):
         name, colon, rest = line.rpartition(b":")
         words = rest.split()
-        if not colon or name.strip() == b"lo" or len(words) < 16:
+        if not colon or not name.strip() or len(words) < 16:
             continue
         values = [_number(words[index]) for index in (1, 9, 0, 8)]
         if None in values:
