@@ -14,6 +14,7 @@ from testbed.shell import TestbedError
 
 NAME = "demo"
 _PATIENCE_SECONDS = 240
+_LAGGARD_SECONDS = 20
 _UNDECIDED = ("", "Inconclusive")
 
 
@@ -61,6 +62,16 @@ def wait_for_verdicts(found: cluster.Cluster, patience: float = _PATIENCE_SECOND
                 raise TestbedError(f"no diagnosis after {patience:.0f} s\n{found.state_of(cluster.NAMESPACE)}")
             return f"{len(decided)} of {wanted} verdicts"
         time.sleep(2)
+
+
+def wait_for_api_words(found: cluster.Cluster) -> None:
+    """Give the kubelet a moment to tell the API how the containers ended: that word comes after memdiag's."""
+    deadline = time.monotonic() + _LAGGARD_SECONDS
+    while time.monotonic() < deadline:
+        incidents = json.loads(found.kubectl("get", "memoryincidents", "-A", "-o", "json"))["items"]
+        if all("podStatus" in incident.get("status", {}) for incident in incidents):
+            return
+        time.sleep(1)
 
 
 def show(found: cluster.Cluster) -> str:

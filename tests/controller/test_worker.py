@@ -121,6 +121,19 @@ def test_a_report_becomes_an_incident_and_a_diagnosis_and_is_deleted() -> None:
     assert not any("/pods" in path for _, path in writes)
 
 
+def test_a_report_about_another_nodes_pod_is_refused() -> None:
+    shop = Shop()
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1, node="node-of-a-thief")
+            await until(shop.done)
+
+    asyncio.run(scene())
+    assert shop.incidents == []
+
+
 def test_many_kills_of_one_workload_are_judged_together() -> None:
     judged = []
 

@@ -76,6 +76,8 @@ class ApiClient:
         if self._address.scheme == "http":
             return http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT_SECONDS)
         context = ssl.create_default_context(cafile=str(self._ca_file))
+        # Python 3.13 refuses authorities without a key usage, which clusters in the field have; the chain is verified
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT_SECONDS, context=context)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from memdiag.controller.listwatch import ListWatch
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.worker import Worker
-from memdiag.kube.api import Api, ApiError, HttpApi
+from memdiag.kube.api import Api, ApiError, HttpApi, lenient
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, KINDS, REPORT
 from memdiag.kube.pods import Pod
 from memdiag.model.report import GROUP, VERSION
@@ -79,10 +80,18 @@ def kopf_registry(login: Callable[[], kopf.ConnectionInfo], worker: Worker) -> k
     return registry
 
 
+class _Connection(kopf.ConnectionInfo):
+    """kopf's way to the API server, as strict about certificates as the client's: see `kube.api.lenient`."""
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        """Return kopf's context without the pedantry that Python 3.13 added."""
+        return lenient(super().as_ssl_context())
+
+
 def connection_of(configuration: client.Configuration) -> kopf.ConnectionInfo:
     """Return the client's way to the API server as kopf's; a token is read anew, as the client does."""
     text = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-    return kopf.ConnectionInfo(
+    return _Connection(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
         insecure=not configuration.verify_ssl,

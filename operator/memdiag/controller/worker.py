@@ -161,6 +161,14 @@ class Worker:
         pod = self._book.find(report.pod_uid)
         if pod is None:
             raise _NotYetError(f"pod {report.pod_uid} is not known", min(0.5 * 2**item.attempts, _LONGEST_PAUSE))
+        if pod.node is not None and pod.node != report.node:
+            # the admission policy binds a report to its author's node, not to the pods that it names
+            _log.warning(
+                "report %s is refused: it names a pod of node %s and comes from node %s", name, pod.node, report.node,
+                extra={"k8s.pod.uid": pod.uid, "k8s.node.name": report.node},
+            )  # fmt: skip
+            await self._discard(name, item)
+            return
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
         workload = await self._workload(pod)
         body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
@@ -171,8 +179,11 @@ class Worker:
         else:
             self._witness.expect(body, resolved.termination)
             await self._diagnoser.request(Subject(pod.namespace, workload, resolved.name))
-        metadata = item.body["metadata"]
-        await asyncio.to_thread(self._api.delete, REPORT.path(metadata["namespace"], name))
+        await self._discard(name, item)
+
+    async def _discard(self, name: str, item: _Item) -> None:
+        namespace = item.body["metadata"]["namespace"]
+        await asyncio.to_thread(self._api.delete, REPORT.path(namespace, name))
 
     def _resolve(self, report: MemoryReportSpec, pod: Pod, *, patient: bool) -> tuple[resolve.Resolved, bool]:
         resolved = resolve.by_status(report.container_id, pod, self._book.past_runs(pod.uid))

@@ -26,7 +26,7 @@ class Shape:
     series: Series
     limit: float
     base: float
-    """Demand once the program had started, bytes: the floor after the first twelfth of its life, or fifth (see there)."""
+    """Demand once the program had started, bytes: the floor behind its start."""
     floor_end: float
     """The floor near the end, before the last jump, bytes."""
     peak: float
