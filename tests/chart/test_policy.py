@@ -306,7 +306,8 @@ def test_the_operators_rights_are_enough_and_not_more(installed: Installed) -> N
         ("create", GROUP, "memoryincidents"),
         ("patch", GROUP, "memoryincidents/status"),
         ("create", GROUP, "memorydiagnoses"),
-        ("patch", GROUP, "memorydiagnoses/status"),
+        ("patch", GROUP, "memorydiagnoses"),
+        ("update", GROUP, "memorydiagnoses/status"),
     ]
     refused = [
         ("patch", "", "pods"),
@@ -315,6 +316,8 @@ def test_the_operators_rights_are_enough_and_not_more(installed: Installed) -> N
         ("patch", "apps", "deployments"),
         ("list", GROUP, "memoryreports"),
         ("update", GROUP, "memoryincidents"),
+        ("get", "", "pods"),
+        ("delete", GROUP, "memorydiagnoses"),
     ]
     assert [asked for asked in allowed if not may(*asked)] == []
     assert [asked for asked in refused if may(*asked)] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -25,6 +26,7 @@ from memdiag.kube.api import (
     PermanentError,
     TransientError,
     error_from,
+    lenient,
 )
 
 
@@ -53,7 +55,15 @@ def test_kopf_gets_the_clients_credentials() -> None:
     configuration.ssl_ca_cert = "/ca"
     configuration.api_key["BearerToken"] = "bearer secret"
     found = connection_of(configuration)
-    assert found == kopf.ConnectionInfo(server="https://127.0.0.1:1", ca_path="/ca", token="secret", insecure=False)
+    assert isinstance(found, kopf.ConnectionInfo)
+    assert (found.server, found.ca_path, found.token, found.insecure) == ("https://127.0.0.1:1", "/ca", "secret", False)
+
+
+def test_verification_is_by_chain_and_name_not_by_the_letter() -> None:
+    context = lenient(ssl.create_default_context())
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
 
 
 def _get(port: int, path: str) -> tuple[int, str]:

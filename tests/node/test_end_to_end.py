@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testbed import demo
+from testbed import cache, demo
 from testbed.cluster import NAMESPACE, Cluster
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
@@ -27,6 +27,9 @@ def items(cluster: Cluster, kind: str, namespace: str | None = None) -> list[dic
 def examples(memdiag_cluster: Cluster) -> Cluster:
     memdiag_cluster.run_examples()
     demo.wait_for_verdicts(memdiag_cluster)
+    # what the verdicts were made of, for whoever has to find out why one was not as expected
+    kept = cache.logs() / "node-incidents.json"
+    kept.write_text(memdiag_cluster.kubectl("get", "memoryincidents", "-A", "-o", "json"))
     return memdiag_cluster
 
 
