@@ -140,7 +140,9 @@ def _shapes(series: Sequence[Series], limit: int | None) -> tuple[Shape, ...]:
 
 def _weighty(shapes: Sequence[Shape], *, killed: bool) -> tuple[Shape, ...]:
     chosen = [shape for shape in shapes if shape.series.killed] if killed else list(shapes)
-    enough = [shape for shape in chosen if shape.samples >= _ENOUGH_SAMPLES]
+    most = max((shape.samples for shape in chosen), default=0)
+    # a run cut short is mostly its own start: it does not speak for those that lived
+    enough = [shape for shape in chosen if shape.samples >= max(_ENOUGH_SAMPLES, most / 2)]
     return tuple(enough or sorted(chosen, key=lambda shape: shape.samples)[-1:])
 
 

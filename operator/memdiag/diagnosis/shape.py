@@ -14,9 +14,11 @@ _MOST_BINS = 12
 _END_SHARE = 0.05
 _END_STEPS = 2.5
 _EXCURSION = 0.1
-_START_SHARE = 0.2
+_START_SHARES = (0.2, 0.35, 0.5)
+"""Shares of a life within which a program may still be starting, tried in this order."""
 _LEVEL = 0.08
-"""Share of a life within which a program may still be starting, and of the limit within which a floor is level."""
+_LEVEL_WAY = 0.25
+"""Share of the limit, and of what was left of the way to it, within which a floor is level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,14 @@ def _bins(points: tuple[tuple[float, float], ...], life: float, count: int) -> l
 
 def _started(floor: list[tuple[float, float]], span: float, limit: float) -> list[tuple[float, float]]:
     """Return the floor without the program's start, which is longer where everything behind it is level."""
-    later = [point for point in floor[1:] if point[0] >= _START_SHARE * span]
-    levels = [demand for _, demand in later]
-    if len(later) >= 4 and max(levels) - min(levels) <= _LEVEL * limit:
-        return later
+    for share in _START_SHARES:
+        later = [point for point in floor[1:] if point[0] >= share * span]
+        levels = [demand for _, demand in later]
+        if len(later) < 4:
+            break
+        low, high = min(levels), max(levels)
+        if high - low <= min(_LEVEL * limit, _LEVEL_WAY * (limit - low)):
+            return later
     return floor[1:] if len(floor) >= 5 else floor
 
 
