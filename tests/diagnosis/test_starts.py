@@ -29,8 +29,9 @@ def sample(t: float, demand: float, cpu: float) -> Sample:
 
 
 def life(number: int, begin: float, start_seconds: float) -> Run:
-    """A program that loads 24 MiB and then writes a batch every 8 s of the clock; one batch in 8 does not fit."""
-    t, cpu, samples, last_full, last = begin, 0.0, [], -9.0, 0.0
+    """Return a run that loads 24 MiB and then writes a batch every 8 s of the clock; one batch in 8 does not fit."""
+    samples: list[Sample] = []
+    t, cpu, last_full, last = begin, 0.0, -9.0, 0.0
     tick, ready = begin + 0.5, begin + start_seconds + 2
     while True:
         t = round(t + 0.1, 3)
