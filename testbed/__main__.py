@@ -17,11 +17,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("preflight", help="say what this machine lacks, with the remedy; install Debian packages")
     commands.add_parser("build", help="fill the cache: binaries, kernel, node disk, images")
-    commands.add_parser("demo", help="a cluster with memdiag and three workloads that the kernel kills")
-    commands.add_parser("down", help="end the demo and leave nothing behind")
-    on_node = commands.add_parser("node", help="run a command on the demo's node, as root")
+    commands.add_parser("up", help="a cluster with memdiag installed on it, and nothing else")
+    commands.add_parser("demo", help="the same, and three workloads that the kernel kills")
+    commands.add_parser("down", help="end what `up` or `demo` started; nothing is left behind")
+    on_node = commands.add_parser("node", help="run a command on the node, as root")
     on_node.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
-    kubectl = commands.add_parser("kubectl", help="run kubectl against the demo")
+    kubectl = commands.add_parser("kubectl", help="run kubectl against the cluster")
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS")
     return parser
 
@@ -36,6 +37,9 @@ def _run(arguments: argparse.Namespace) -> None:
         took = Progress(cluster.build_steps()).run()
         binaries.drop_build_cache()
         print(f"everything is built, in {took:.0f} s")
+    elif arguments.command == "up":
+        took = cluster.bring_up(found)
+        print(f"up after {took:.0f} s: export KUBECONFIG={found.kubeconfig}")
     elif arguments.command == "demo":
         print(demo.up())
     elif arguments.command == "down":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, cluster, kernel, preflight, quick
+from testbed import binaries, cache, cluster, kernel, preflight, quick
 from testbed.control_plane import ControlPlane, instance
 from testbed.shell import TestbedError
 
@@ -25,6 +25,14 @@ def _or_skip(ring: str, needed: Callable[[], object]) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"ring {ring}: not run: {error}", pytrace=False)
         pytest.skip(f"ring {ring}: NOT RUN: {error}")
+
+
+def _sweep() -> None:
+    """End the testbeds of test runs that were killed: their names end in the number of a process that is gone."""
+    for folder in (cache.root() / "run").glob("*-*"):
+        kind, _, owner = folder.name.rpartition("-")
+        if kind in ("api", "node") and owner.isdigit() and not Path("/proc", owner).exists():
+            cluster.make(folder.name).down()
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +53,7 @@ def helm() -> Path:
 def api_server() -> Iterator[ControlPlane]:
     """Give a real etcd and kube-apiserver on loopback: `.kubeconfig`, `.kubectl(...)`, `.process(name)`."""
     _or_skip("api server", lambda: [binaries.program(name) for name in ("etcd", "kube-apiserver", "kubectl")])
+    _sweep()
     plane = instance(f"api-{os.getpid()}", networked=False)
     try:
         plane.up()
@@ -57,6 +66,7 @@ def api_server() -> Iterator[ControlPlane]:
 def memdiag_cluster() -> Iterator[cluster.Cluster]:
     """Give a whole cluster with memdiag installed by helm; afterwards nothing of it may be left."""
     _or_skip("node", cluster.prepare)
+    _sweep()
     found = cluster.make(f"node-{os.getpid()}")
     try:
         cluster.bring_up(found)

@@ -40,6 +40,7 @@ _FILES = {
     "containerd.toml": "etc/containerd/config.toml",
     "cni.conflist": "etc/cni/net.d/10-bridge.conflist",
     "kubelet.yaml": "etc/kubernetes/kubelet.yaml",
+    "sshd.conf": "etc/ssh/sshd_config.d/testbed.conf",
 }
 _DISK_SIZE = "6G"
 

@@ -7,11 +7,11 @@ mkdir -p /testbed
 mount -t hostfs -o "hostfs=$share" none /testbed || mount -t hostfs -o "$share" none /testbed
 mkdir -p /var/lib/containerd
 mount -t ext4 /dev/ubdb /var/lib/containerd
-mkdir -p /etc/kubernetes /root/.ssh
+mkdir -p /etc/kubernetes
 cp /testbed/node/ca.crt /testbed/node/node.crt /testbed/node/node.key /testbed/node/kubelet.kubeconfig /etc/kubernetes/
-cp /testbed/node/authorized_keys /root/.ssh/authorized_keys
+cp /testbed/node/authorized_keys /etc/ssh/testbed_keys
 ssh-keygen -q -A
-chmod 600 /root/.ssh/authorized_keys /etc/kubernetes/node.key
+chmod 600 /etc/ssh/testbed_keys /etc/kubernetes/node.key
 # cAdvisor refuses this kernel's /proc/cpuinfo, which has no clock speed
 mount --bind /etc/testbed/cpuinfo /proc/cpuinfo
 sysctl -qw net.ipv4.ip_forward=1 net.bridge.bridge-nf-call-iptables=1
