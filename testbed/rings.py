@@ -91,7 +91,7 @@ def _pytest(ring: str) -> Outcome:
     status = subprocess.run(command, cwd=REPOSITORY, check=False).returncode
     count = _counted(results) if results.exists() else Count(failed=1)
     good = status == 0 and (count.skipped == 0 or os.environ.get("CI") != "true")
-    remark = f"{count.skipped} NOT RUN, see above" if count.skipped else ""
+    remark = f"{count.skipped} NOT RUN: the reasons stand above" if count.skipped else ""
     return Outcome(ring, time.monotonic() - began, count, good, remark)
 
 
@@ -123,16 +123,17 @@ def main(chosen: Sequence[str]) -> int:
             if lacking:
                 print(f"the parts of the real rings cannot be had: {lacking}", flush=True)
         outcomes.append(_static() if ring == "static" else _pytest(ring))
-    return _summary(outcomes)
+    return summary(outcomes)
 
 
-def _summary(outcomes: Sequence[Outcome]) -> int:
+def summary(outcomes: Sequence[Outcome]) -> int:
+    """Print a line for each ring and the sum; return the exit status."""
     print("=== rings")
     for outcome in outcomes:
-        word = "ok  " if outcome.good else "FAIL"
+        word = "FAIL" if not outcome.good else "GAPS" if outcome.count.skipped else "ok"
         budget = f"of {_BUDGET_MINUTES[outcome.ring]} min"
         said = f"{outcome.count.passed} passed, {outcome.count.failed} failed"
-        print(f"{word} {outcome.ring:<8} {outcome.seconds:6.1f} s {budget:<9} {said}  {outcome.remark}".rstrip())
+        print(f"{word:<4} {outcome.ring:<8} {outcome.seconds:6.1f} s {budget:<9} {said}  {outcome.remark}".rstrip())
     passed = sum(outcome.count.passed for outcome in outcomes)
     failed = sum(outcome.count.failed for outcome in outcomes)
     skipped = sum(outcome.count.skipped for outcome in outcomes)
