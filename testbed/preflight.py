@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import cache
@@ -36,43 +37,67 @@ _CACHED_DISK_GIB = 4
 _MEMORY_GIB = 7
 
 
-def _meminfo_gib(name: str) -> float:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) / 2**20
-    return 0.0
+@dataclass(frozen=True)
+class Machine:
+    """What counts of a machine; sizes in GiB."""
+
+    system: str
+    architecture: str
+    is_root: bool
+    has_apt: bool
+    cache: Path
+    free_disk: float
+    free_memory: float
 
 
-def faults(*, everything_cached: bool) -> list[str]:
-    """Return what the machine lacks, each with its remedy; an empty list is a machine that will do."""
-    found = []
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        found.append(
-            f"the testbed's kernel runs on Linux on x86-64 only, this is {platform.system()} on {platform.machine()}: "
-            "use such a machine, or install the chart on a cluster that you have (see README)"
-        )
-    if os.geteuid() != 0:
-        found.append("the testbed makes network namespaces and file systems: run it as root (sudo make demo)")
-    if not shutil.which("apt-get"):
-        found.append("the testbed takes its parts from Debian packages: run it on Debian 12 or newer")
+def look() -> Machine:
+    """Return what this machine is."""
     place = cache.root()
     while not place.exists():
         place = place.parent
-    wanted = _CACHED_DISK_GIB if everything_cached else _DISK_GIB
-    free = shutil.disk_usage(place).free / 2**30
-    if free < wanted:
+    available = next(
+        (line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:")), "x 0"
+    )
+    return Machine(
+        system=platform.system(),
+        architecture=platform.machine(),
+        is_root=os.geteuid() == 0,
+        has_apt=shutil.which("apt-get") is not None,
+        cache=place,
+        free_disk=shutil.disk_usage(place).free / 2**30,
+        free_memory=int(available.split()[1]) / 2**20,
+    )
+
+
+def faults(machine: Machine, *, everything_cached: bool) -> list[str]:
+    """Return what the machine lacks, each with its remedy; an empty list is a machine that will do."""
+    found = []
+    if (machine.system, machine.architecture) != ("Linux", "x86_64"):
         found.append(
-            f"{free:.0f} GiB free under {place}, {wanted} are needed: free some, or set MEMDIAG_CACHE to a larger disk"
+            f"the testbed's kernel runs on Linux on x86-64 only, this is {machine.system} on {machine.architecture}: "
+            "use such a machine, or install the chart on a cluster that you have (see README)"
         )
-    memory = _meminfo_gib("MemAvailable")
-    if memory < _MEMORY_GIB:
-        found.append(f"{memory:.1f} GiB of memory available, {_MEMORY_GIB} are needed: end something or take more")
+    if not machine.is_root:
+        found.append("the testbed makes network namespaces and file systems: run it as root (sudo make demo)")
+    if not machine.has_apt:
+        found.append("the testbed takes its parts from Debian packages: run it on Debian 12 or newer")
+    wanted = _CACHED_DISK_GIB if everything_cached else _DISK_GIB
+    if machine.free_disk < wanted:
+        found.append(
+            f"{machine.free_disk:.0f} GiB free under {machine.cache}, {wanted} are needed: "
+            "free some, or set MEMDIAG_CACHE to a larger disk"
+        )
+    if machine.free_memory < _MEMORY_GIB:
+        found.append(
+            f"{machine.free_memory:.1f} GiB of memory available, {_MEMORY_GIB} are needed: "
+            "end something, or take a larger machine"
+        )
     return found
 
 
 def check(*, everything_cached: bool) -> None:
     """Raise TestbedError that lists every fault with its remedy, if there is any."""
-    found = faults(everything_cached=everything_cached)
+    found = faults(look(), everything_cached=everything_cached)
     if found:
         raise TestbedError("this machine cannot run the testbed:\n" + "\n".join(f"  - {fault}" for fault in found))
 
