@@ -2,7 +2,8 @@
 
 The kernel prints reports one after another under a lock (mm/oom_kill.c: oom_lock), other records may stand between.
 A report that the kernel's rate limit swallowed leaves its `Killed process` lines only. Sizes come in pages in the task
-table and in kB elsewhere; all leave here as bytes.
+table and in kB elsewhere; all leave here as bytes. Saved logs may be older: what Linux 4.x printed otherwise is read,
+too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from memdiag.kernel.klog import Record, escape
-from memdiag.model.kill import Constraint, OomReport, Task
+from memdiag.model.kill import Constraint, OomReport, Stamp, Task
 from memdiag.model.trace import Victim
 
 MOST_REPORTS = 4096
@@ -36,7 +37,9 @@ _STAT = re.compile(r"([a-z][a-z0-9_]{1,47}) (\d{1,19})$")
 _TABLE = re.compile(r"\[ *pid *\] .*\bname$")
 _ROW = re.compile(r"\[ *(\d{1,10})\] +(.*)$")
 _SUMMARY = re.compile(r"oom-kill:constraint=(CONSTRAINT_[A-Z_]+),")
-_KILLED = re.compile(r"(Memory cgroup out of memory|Out of memory[^:]*): Killed process (\d{1,10}) \((.*)$")
+_KILLED = re.compile(r"(?:(?:Memory cgroup out of memory|Out of memory[^:]*): )?Killed process (\d{1,10}) \((.*)$")
+_CHOSEN_BEFORE_5_1 = re.compile(r"(Memory cgroup out of memory|Out of memory[^:]*): Kill process \d+ \(")
+_LIMIT_BEFORE_5_0 = re.compile(r"Task in (/.*) killed as a result of limit of (/.*)$")
 _SIZES = re.compile(
     r"\) total-vm:\d{1,19}kB, anon-rss:(\d{1,19})kB, file-rss:(\d{1,19})kB"
     r"(?:, shmem-rss:(\d{1,19})kB)?"
@@ -58,6 +61,7 @@ class _Open:
 
     invoked_by: str | None = None
     time: float | None = None
+    stamp: Stamp | None = None
     constraint: Constraint | None = None
     oom_memcg: str | None = None
     task_memcg: str | None = None
@@ -96,6 +100,7 @@ class _Open:
             lines=tuple(self.lines),
             stat=self.stat,
             kill_events=self.kill_events,
+            stamp=self.stamp,
         )
 
 
@@ -148,6 +153,21 @@ def _read_summary(report: _Open, text: str, constraint: str) -> None:
     report.summary = True
 
 
+def _read_limit(report: _Open, text: str) -> bool:
+    """Read a record about the limit and its use; return whether this is one."""
+    if usage := _USAGE.match(text):
+        report.usage = int(usage.group(1)) * _KIB
+        limit = int(usage.group(2)) * _KIB
+        report.limit = limit if limit < _UNLIMITED else None
+    elif before := _LIMIT_BEFORE_5_0.match(text):
+        report.constraint = Constraint.MEMCG
+        report.task_memcg, report.oom_memcg = (escape(path)[:LONGEST_CGROUP] for path in before.groups())
+    elif not _SWAP.match(text):
+        return False
+    report.keep(text)
+    return True
+
+
 def _read_row(report: _Open, text: str, page_size: int) -> None:
     row = _ROW.match(text)
     if row is None or len(report.tasks) >= MOST_TASKS:
@@ -178,7 +198,7 @@ def _read_row(report: _Open, text: str, page_size: int) -> None:
 
 
 class OomParser:
-    """Reads records one by one; `finish` returns the kills in the log's order."""
+    """Reads records one by one; `take` and `finish` return the kills in the log's order."""
 
     def __init__(self, page_size: int = 4096) -> None:
         self._page_size = page_size
@@ -191,16 +211,17 @@ class OomParser:
             self._kills.append(kill)
         self._open = None
 
-    def _killed(self, record: Record, text: str, pid: int, rest: str) -> None:
+    def _killed(self, record: Record, stamp: Stamp | None, text: str, pid: int, rest: str) -> None:
         report = self._open
-        if report is not None and report.victims and not self._same_kill(report, pid, record.time):
+        clock = record.time if record.time is not None or stamp is None else stamp.clock
+        if report is not None and report.victims and not self._same_kill(report, pid, clock):
             self._close()
             report = None
         if report is None:
             report = self._open = _Open()
-        if report.time is None:
-            report.time = record.time
-        report.last = record.time
+        if not report.victims:
+            report.time, report.stamp = record.time, stamp
+        report.last = clock
         report.kill_events += 1
         report.in_stats, report.header = False, []
         if pid not in report.victims and len(report.victims) < MOST_VICTIMS:
@@ -208,21 +229,19 @@ class OomParser:
         report.keep(text)
 
     @staticmethod
-    def _same_kill(report: _Open, pid: int, time: float | None) -> bool:
+    def _same_kill(report: _Open, pid: int, clock: float | None) -> bool:
         """Return whether a further victim belongs to this report: a member of its group, or the first one again."""
+        if clock is not None and report.last is not None and abs(clock - report.last) > _GROUP_GAP_SECONDS:
+            return False
         if pid in report.victims:
             return True
-        if not report.group:
-            return False
-        if time is not None and report.last is not None and time - report.last > _GROUP_GAP_SECONDS:
-            return False
-        return not report.tasks or pid in report.tasks
+        return report.group and (not report.tasks or pid in report.tasks)
 
-    def feed(self, record: Record) -> None:
-        """Take the next record."""
+    def feed(self, record: Record, stamp: Stamp | None = None) -> None:
+        """Read the next record, with its line's date and time in a saved log."""
         text = record.text[:LONGEST_TEXT]
         if killed := _KILLED.match(text):
-            self._killed(record, text, int(killed.group(2)), killed.group(3))
+            self._killed(record, stamp, text, int(killed.group(1)), killed.group(2))
         elif invoked := _INVOKED.match(text):
             self._close()
             self._open = _Open(invoked_by=_comm(invoked.group(1)))
@@ -232,6 +251,14 @@ class OomParser:
                 self._close()
                 self._open = _Open()
             _read_summary(self._open, text, summary.group(1))
+            self._open.in_stats, self._open.header = False, []
+            self._open.keep(text)
+        elif chosen := _CHOSEN_BEFORE_5_1.match(text):
+            if self._open is None or self._open.victims:
+                self._close()
+                self._open = _Open()
+            in_cgroup = chosen.group(1).startswith("Memory cgroup")
+            self._open.constraint = self._open.constraint or (Constraint.MEMCG if in_cgroup else Constraint.NONE)
             self._open.in_stats, self._open.header = False, []
             self._open.keep(text)
         elif _SKIPPED.match(text):
@@ -247,15 +274,8 @@ class OomParser:
                 report.group = True
                 report.task_memcg = report.task_memcg or escape(group.group(1))[:LONGEST_CGROUP]
                 report.keep(text)
-        elif report.victims or report.summary:
+        elif report.victims or report.summary or _read_limit(report, text):
             return
-        elif usage := _USAGE.match(text):
-            report.usage = int(usage.group(1)) * _KIB
-            limit = int(usage.group(2)) * _KIB
-            report.limit = limit if limit < _UNLIMITED else None
-            report.keep(text)
-        elif _SWAP.match(text):
-            report.keep(text)
         elif _STATS.match(text):
             report.in_stats = True
         elif _TABLE.match(text):
@@ -266,10 +286,15 @@ class OomParser:
         elif report.in_stats and (stat := _STAT.match(text)) and len(report.stat) < 128:
             report.stat[stat.group(1)] = int(stat.group(2))
 
+    def take(self) -> list[OomReport]:
+        """Return the kills whose reports are complete, each once."""
+        taken, self._kills = self._kills, []
+        return taken
+
     def finish(self) -> list[OomReport]:
-        """Close the last report and return every kill."""
+        """Close the last report and return every kill that was not taken."""
         self._close()
-        return self._kills
+        return self.take()
 
 
 def parse(records: Iterable[Record], page_size: int = 4096) -> list[OomReport]:

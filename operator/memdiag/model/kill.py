@@ -51,6 +51,18 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """When a line of a saved log was written, as far as its text says."""
+
+    wall: str | None = None
+    """RFC 3339 in UTC; None where the text names no year or no zone."""
+    written: str | None = None
+    """The line's own date and time as they stand there."""
+    clock: float | None = None
+    """Seconds from an origin of the log's own: only differences between near lines mean anything."""
+
+
+@dataclass(frozen=True, slots=True)
 class OomReport:
     """One OOM kill in the kernel log. Everything but the victims may be None: the log is rate-limited."""
 
@@ -74,3 +86,5 @@ class OomReport:
     kill_events: int | None = None
     """`Killed process` lines: by how much this kill raised the cgroup's oom_kill counter (a group's first victim can
     count twice). None when the log did not say."""
+    stamp: Stamp | None = None
+    """The line's date and time in a saved log; None for a log read from the kernel."""
