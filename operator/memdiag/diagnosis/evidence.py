@@ -133,9 +133,10 @@ def _quicker(found: Features) -> Iterator[Evidence]:
     if restarts is None or restarts.quicker is None or found.flat or not found.shapes:
         return
     ratio = restarts.quicker
-    if ratio <= 0.4:
+    if ratio < 0.6:
         text = f"After a restart the limit was reached in {percent(ratio)} of the time that the first run took."
-        yield from _several("next_life", ratio, 0.4, text, growth=0.8, leak=-1.6)
+        sure = ratio <= 0.4
+        yield from _several("next_life", ratio, 0.6, text, growth=0.8 if sure else 0.4, leak=-1.6 if sure else -0.8)
     elif 0.6 <= ratio <= 1.7 and found.rising:
         text = f"After a restart the limit was reached at much the same age ({percent(ratio)} of the first run)."
         yield from _several("next_life", ratio, 0.6, text, leak=0.5 if found.unbounded else 0.0, growth=-0.3)
@@ -189,7 +190,7 @@ def _load(found: Features) -> Iterator[Evidence]:
         grown = 1.0 if found.rising else 0.4  # peaks of load make peaks of demand; growth lifts its floor too
         growth, low = 2.6 * part * grown, -0.8 * part if found.rising else 0.0
         yield from _several("load", load.with_load, 0.6, text, growth=growth, leak=-2.0 * part, low=low)
-    elif found.rising and level:
+    elif found.rising and level and load.with_load < 0.5:
         text = f"Load ({load.signal}) stayed level while memory rose: {load.grew:.1f} times the load of the beginning."
         kept = found.restarts is not None and found.restarts.reset is not None and found.restarts.reset < 0.5
         aged = 0.0 if kept or not found.unbounded else 1.5 * part * max(0.2, found.straightness)
