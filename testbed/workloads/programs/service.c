@@ -1,0 +1,203 @@
+/* A small service on UDP whose use of memory is known: `service MODE key=value...`, sizes in bytes, times in seconds.
+   It answers each datagram after it did what its mode says. */
+#define _GNU_SOURCE
+#include <alloca.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PORT = 7000, MOST_HELD = 65536 };
+
+static char **words;
+static int count_of_words;
+
+static double get(const char *name, double otherwise) {
+    size_t length = strlen(name);
+    for (int i = 2; i < count_of_words; i++)
+        if (!strncmp(words[i], name, length) && words[i][length] == '=') return atof(words[i] + length + 1);
+    return otherwise;
+}
+
+static const char *text(const char *name) {
+    size_t length = strlen(name);
+    for (int i = 2; i < count_of_words; i++)
+        if (!strncmp(words[i], name, length) && words[i][length] == '=') return words[i] + length + 1;
+    return "";
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static char *filled(double size) {
+    char *memory = malloc((size_t)size + 1);
+    if (memory) memset(memory, 'x', (size_t)size + 1);
+    return memory;
+}
+
+static double some(double size) { return size * (0.5 + drand48()); }
+
+static struct { double until; char *memory; } held[MOST_HELD];
+static int count_of_held;
+
+static void hold(double size, double seconds) {
+    if (count_of_held == MOST_HELD) return;
+    held[count_of_held].until = now() + seconds;
+    held[count_of_held++].memory = filled(size);
+}
+
+static void release(void) {
+    double t = now();
+    int left = 0;
+    for (int i = 0; i < count_of_held; i++) {
+        if (held[i].until > t) held[left++] = held[i];
+        else free(held[i].memory);
+    }
+    count_of_held = left;
+}
+
+static void nothing(void) {}
+static void keep(void) { filled(some(get("each", 0))); }
+
+static void late(void) {
+    static double start;
+    if (!start) start = now();
+    if (now() - start > get("idle", 0)) keep();
+}
+
+static void *wait_for_ever(void *stack_use) {
+    size_t size = (size_t)(long)stack_use;
+    char *used = alloca(size);
+    memset(used, 'x', size);
+    for (;;) pause();
+    return used;
+}
+
+static void threads(void) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
+    pthread_create(&thread, &attributes, wait_for_ever, (void *)(long)some(get("each", 0)));
+}
+
+static void processes(void) {
+    if (drand48() >= get("chance", 1)) return;
+    if (fork() == 0) {
+        filled(some(get("each", 0)));
+        for (;;) pause();
+    }
+}
+
+static void pipes(void) {
+    char data[4096] = {1};
+    for (int i = 0; i < (int)get("each", 1); i++) {
+        int ends[2];
+        if (pipe(ends) || write(ends[1], data, sizeof data) < 0) return;
+    }
+}
+
+static void sessions(void) { hold(some(get("each", 0)), get("hold", 1)); }
+
+/* a plateau with noise that returns to it */
+static void noise(void) {
+    static double state;
+    static char *memory;
+    static size_t size;
+    state = 0.9 * state + get("each", 0) * (drand48() + drand48() + drand48() - 1.5);
+    if (memory) munmap(memory, size);
+    size = (size_t)(state + get("each", 0) * 8 > 4096 ? state + get("each", 0) * 8 : 4096);
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory != MAP_FAILED) memset(memory, 'x', size);
+}
+
+static void burst(void) {
+    hold(some(get("each", 0)), 0.5);
+    if (drand48() < get("chance", 0)) hold(some(get("large", 0)), 1.2);
+}
+
+static char *table;
+
+/* writes to its pages all the time; a child that stays for a while keeps the old ones */
+static void snapshots(void) {
+    static unsigned place;
+    size_t size = (size_t)get("table", 0);
+    for (int i = 0; i < (int)get("writes", 0); i++) table[(size_t)(place++ * 104729u % (size / 4096)) * 4096]++;
+    while (waitpid(-1, NULL, WNOHANG) > 0) {}
+    if (drand48() < get("chance", 0) && fork() == 0) {
+        usleep((useconds_t)(some(get("hold", 1)) * 1e6));
+        _exit(0);
+    }
+}
+
+static void read_file(void) {
+    static int file = -1;
+    static char data[1 << 16];
+    if (file < 0) file = open(text("file"), O_RDONLY);
+    for (int i = 0; i < (int)get("each", 1); i++)
+        if (read(file, data, sizeof data) <= 0) lseek(file, 0, SEEK_SET);
+    sessions();
+}
+
+/* rises to `most` and begins anew: the neighbour that fills the cgroup above */
+static void hog(void) {
+    static double size;
+    size += get("each", 0);
+    if (size > get("most", 0)) {
+        sleep(4);
+        release();
+        size = 0;
+    } else hold(get("each", 0), 0);
+}
+
+static struct { const char *name; void (*request)(void), (*tick)(void); } modes[] = {
+    {"keep", keep, nothing}, {"late", late, nothing}, {"threads", threads, nothing}, {"processes", processes, nothing},
+    {"pipes", pipes, nothing}, {"sessions", sessions, release}, {"noise", nothing, noise}, {"burst", burst, release},
+    {"snapshots", snapshots, nothing}, {"read", read_file, release}, {"hog", nothing, hog},
+};
+
+int main(int count, char **arguments) {
+    words = arguments;
+    count_of_words = count;
+    srand48((long)(get("seed", 0) * 1000 + get("run", 0)));
+    struct rlimit files = {1 << 20, 1 << 20};
+    setrlimit(RLIMIT_NOFILE, &files);
+    filled(get("base", 0));
+    table = filled(get("table", 0));
+    int mode = 0, most = sizeof modes / sizeof *modes;
+    while (mode < most && strcmp(modes[mode].name, count > 1 ? arguments[1] : "")) mode++;
+    if (mode == most) return 2;
+
+    int server = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval patience = {.tv_usec = 250000};
+    setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (get("listen", 1) && bind(server, (void *)&address, sizeof address)) return 3;
+    for (double last = now();;) {
+        char data[2048];
+        struct sockaddr_in client;
+        socklen_t length = sizeof client;
+        ssize_t size = -1;
+        if (get("listen", 1)) size = recvfrom(server, data, sizeof data, 0, (void *)&client, &length);
+        else usleep(250000);
+        if (size >= 0) {
+            modes[mode].request();
+            sendto(server, data, (size_t)size, 0, (void *)&client, length);
+        }
+        if (now() - last >= 0.5) {
+            last = now();
+            modes[mode].tick();
+        }
+    }
+}
