@@ -46,6 +46,25 @@ def test_the_kernel_log_says_whose_limit(lines: tuple[str, ...], hit: LimitHit) 
     assert (kill.kernel, kill.limit_hit, kill.certain) == (True, hit, True)
 
 
+@pytest.mark.parametrize(
+    ("limit_of", "lost", "hit"),
+    [
+        (CONTAINER, 5, LimitHit.CONTAINER),
+        (CONTAINER, 40, LimitHit.CONTAINER),
+        ("/kubepods.slice", 5, LimitHit.ANCESTOR),
+        ("/kubepods.slice", 20, LimitHit.CONTAINER),
+    ],
+)
+def test_a_log_line_that_was_cut_in_the_victims_path_gives_way_to_the_counters(
+    limit_of: str, lost: int, hit: LimitHit
+) -> None:
+    line = log("CONSTRAINT_MEMCG", limit_of)[0].partition(",task=")[0][:-lost]
+    end = RunEnd(21.0, 137, killed=True, kernel_log=(line,), level=Level(events_local={"oom": 1}))
+    kill = find_kill(trace_of(run_of(end)), LIMIT, None)
+    assert kill is not None
+    assert (kill.limit_hit, kill.certain) == (hit, True)
+
+
 @pytest.mark.parametrize("hit", [LimitHit.NODE, LimitHit.ANCESTOR])
 def test_what_happened_above_the_pod_is_node_pressure(hit: LimitHit) -> None:
     found = diagnose(trace_of(run_of(RunEnd(21.0, 137, killed=True))), limit_hit=hit)

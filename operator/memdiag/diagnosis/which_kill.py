@@ -39,6 +39,11 @@ def _log(run: Run) -> Iterable[str]:
         yield from run.end.kernel_log
 
 
+def _cut_too_early(where: str, victim: str) -> bool:
+    """Return whether a victim's path that ends with its line may have lost what tells whose limit it was."""
+    return where.startswith(victim) or "/" not in victim.removeprefix(where + "/")
+
+
 def _limit_hit_in_log(lines: Iterable[str]) -> LimitHit | None:
     """Return whose limit the newest `oom-kill:` line names; a container's cgroup is the child of its pod's."""
     found: LimitHit | None = None
@@ -47,6 +52,8 @@ def _limit_hit_in_log(lines: Iterable[str]) -> LimitHit | None:
         cgroup, task = _OOM_CGROUP.search(line), _TASK_CGROUP.search(line)
         if cgroup and task:
             where, victim = cgroup[1].rstrip("/"), task[1].rstrip("/")
+            if task.end() == len(line) and _cut_too_early(where, victim):
+                continue
             if where == victim:
                 found = LimitHit.CONTAINER
             else:
