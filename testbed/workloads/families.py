@@ -16,8 +16,8 @@ from testbed.workloads.plan import MIB, Load, Plan
 
 LABELS = Path(__file__).with_name("labels.toml")
 
-_LONG, _SHORT = 210.0, 120.0
-_PYTHON = 8 * MIB
+_LONG, _SHORT = 160.0, 100.0
+_PYTHON = 5 * MIB
 """What an interpreter with nothing loaded needs."""
 _JAVA = 42 * MIB
 _NODE = 36 * MIB
@@ -29,11 +29,11 @@ def labels() -> dict[str, dict[str, Any]]:
 
 
 def _limit(rng: random.Random) -> int:
-    return rng.choice([40, 48, 64, 96, 128]) * MIB
+    return rng.choice([24, 32, 40, 48, 64]) * MIB
 
 
 def _load(rng: random.Random, seconds: float = _LONG, **shape: Any) -> Load:
-    return Load(rng.uniform(4, 11), seconds, phase=rng.uniform(0, 2 * math.pi), **shape)
+    return Load(rng.uniform(3, 7), seconds, phase=rng.uniform(0, 2 * math.pi), **shape)
 
 
 def _waves(rng: random.Random, seconds: float = _LONG, **shape: Any) -> Load:
@@ -45,7 +45,7 @@ def _bursts(rng: random.Random, seconds: float = _LONG) -> Load:
 
 
 def _life(rng: random.Random) -> float:
-    return rng.uniform(40, 95)
+    return rng.uniform(32, 65)
 
 
 def _kept(rng: random.Random, load: Load, free: float) -> float:
@@ -91,7 +91,7 @@ def _leak_python_with_bursts(rng: random.Random) -> Plan:
 
 def _leak_python_dwindling_load(rng: random.Random) -> Plan:
     limit = _limit(rng)
-    load = _load(rng, period=rng.uniform(60, 110), fall=rng.uniform(0.4, 0.8))
+    load = _load(rng, period=rng.uniform(45, 75), fall=rng.uniform(0.4, 0.8))
     base = rng.uniform(0.02, 0.4) * limit
     return Plan("python", "keep", limit, load, {"base": base, "each": 1.5 * _kept(rng, load, limit - base - _PYTHON)})
 
@@ -116,7 +116,7 @@ def _leak_c_beside_large_base(rng: random.Random) -> Plan:
 
 
 def _leak_c_late(rng: random.Random) -> Plan:
-    limit, load, idle = _limit(rng), _waves(rng), rng.uniform(15, 45)
+    limit, load, idle = _limit(rng), _waves(rng), rng.uniform(12, 28)
     base = rng.uniform(0.2, 0.6) * limit
     each = 1.6 * _kept(rng, load, limit - base)
     return Plan("c", "late", limit, load, {"base": base, "each": each, "idle": idle})
@@ -161,7 +161,7 @@ def _leak_java_direct(rng: random.Random) -> Plan:
 
 
 def _leak_redis_keys(rng: random.Random) -> Plan:
-    limit, load = rng.choice([48, 64, 96]) * MIB, _waves(rng)
+    limit, load = rng.choice([32, 48, 64]) * MIB, _waves(rng)
     return Plan("redis", "new", limit, load, {"each": _kept(rng, load, limit - 6 * MIB)})
 
 
@@ -193,22 +193,22 @@ def _growth_data_python(rng: random.Random) -> Plan:
     base = rng.uniform(0.3, 0.5) * limit
     each = (limit - base - _PYTHON) / (load.seconds * rng.uniform(0.7, 0.9))
     parameters = {"base": base, "each": each, "request": limit / 200}
-    return Plan("python", "data", limit, load, parameters, restart_every=rng.uniform(35, 60), calendar=True)
+    return Plan("python", "data", limit, load, parameters, restart_every=rng.uniform(28, 40), calendar=True)
 
 
 def _growth_redis_append_only(rng: random.Random) -> Plan:
-    limit, load = rng.choice([48, 64, 96]) * MIB, _waves(rng)
+    limit, load = rng.choice([32, 48, 64]) * MIB, _waves(rng)
     each = (limit - 8 * MIB) / (load.seconds * rng.uniform(0.65, 0.85)) / load.level
-    return Plan("redis", "new", limit, load, {"each": each}, restart_every=rng.uniform(35, 60), keeps_data=True)
+    return Plan("redis", "new", limit, load, {"each": each}, restart_every=rng.uniform(28, 40), keeps_data=True)
 
 
 def _growth_version(rng: random.Random) -> Plan:
-    limit, load = _limit(rng), _waves(rng, 150)
+    limit, load = _limit(rng), _waves(rng, 120)
     base, hold = rng.uniform(0.4, 0.6) * limit, rng.uniform(1, 3)
     each = rng.uniform(0.08, 0.15) * limit / load.level / hold
     more = limit * rng.uniform(0.78, 0.86)
     parameters = {"base": base, "each": each, "hold": hold}
-    return Plan("c", "sessions", limit, load, parameters, later={**parameters, "base": more}, restart_every=60)
+    return Plan("c", "sessions", limit, load, parameters, later={**parameters, "base": more}, restart_every=45)
 
 
 def _low_steady_c(rng: random.Random) -> Plan:
@@ -219,23 +219,23 @@ def _low_steady_c(rng: random.Random) -> Plan:
 
 def _low_cache_python(rng: random.Random) -> Plan:
     limit, load = _limit(rng), _waves(rng)
-    base, bound = rng.uniform(0.02, 0.2) * limit, rng.uniform(1.03, 1.1)
+    base, bound = rng.uniform(0.02, 0.2) * limit, rng.uniform(1.06, 1.15)
     free = limit - base - _PYTHON
     keys = max(20, int(load.level * _life(rng) / math.log(bound / (bound - 1))))
     return Plan("python", "cache", limit, load, {"base": base, "keys": keys, "each": bound * free / keys})
 
 
 def _low_cache_redis(rng: random.Random) -> Plan:
-    limit, load, bound = rng.choice([48, 64, 96]) * MIB, _waves(rng), rng.uniform(1.03, 1.1)
+    limit, load, bound = rng.choice([32, 48, 64]) * MIB, _waves(rng), rng.uniform(1.06, 1.15)
     keys = max(20, int(load.level * _life(rng) / math.log(bound / (bound - 1))))
     return Plan("redis", "bounded", limit, load, {"keys": keys, "each": bound * (limit - 6 * MIB) / keys})
 
 
 def _low_startup_python(rng: random.Random) -> Plan:
-    limit, load = _limit(rng), _waves(rng, 150)
-    parameters = {"peak": (limit - _PYTHON) * rng.uniform(1.02, 1.1), "seconds": rng.uniform(6, 20)}
+    limit, load = _limit(rng), _waves(rng, 120)
+    parameters = {"peak": (limit - _PYTHON) * rng.uniform(1.02, 1.1), "seconds": rng.uniform(6, 14)}
     parameters["each"] = rng.uniform(0.3, 0.55) * limit
-    return Plan("python", "startup", limit, load, parameters, restart_every=rng.uniform(35, 50))
+    return Plan("python", "startup", limit, load, parameters, restart_every=rng.uniform(28, 36))
 
 
 def _low_burst_c(rng: random.Random) -> Plan:
@@ -249,7 +249,7 @@ def _low_burst_crowd_python(rng: random.Random) -> Plan:
     limit = _limit(rng)
     load = _load(rng, crowd_chance=rng.uniform(0.01, 0.02), crowd=(8, 60))
     base = rng.uniform(0.1, 0.45) * limit
-    each = (limit - base - _PYTHON) / (load.level + 50)
+    each = (limit - base - _PYTHON) / (load.level + 38)
     return Plan("python", "sessions", limit, load, {"base": base, "each": each, "hold": 1.0})
 
 
@@ -271,7 +271,7 @@ def _low_waves_python(rng: random.Random) -> Plan:
 
 def _low_heap_java(rng: random.Random) -> Plan:
     limit, load = rng.choice([96, 112, 128]) * MIB, _waves(rng)
-    parameters = {"each": rng.uniform(0.5, 1.2) * MIB, "live": rng.uniform(6, 16) * MIB}
+    parameters = {"each": rng.uniform(0.5, 0.9) * MIB, "live": rng.uniform(6, 16) * MIB}
     heap = int(limit / MIB * rng.uniform(1.2, 2))
     options = (f"-Xmx{heap}m", f"-Xmn{int(heap * 0.8)}m", "-XX:+UseSerialGC")
     return Plan("java", "garbage", limit, load, parameters, options=options)
@@ -319,7 +319,7 @@ def _healthy_java(rng: random.Random) -> Plan:
 
 
 def _child_burst_python(rng: random.Random) -> Plan:
-    limit, load = _limit(rng), _waves(rng, 150)
+    limit, load = _limit(rng), _waves(rng, 120)
     base = rng.uniform(0.1, 0.3) * limit
     large = (limit - base - 2 * _PYTHON) * rng.uniform(0.75, 0.9)
     parameters = {"base": base, "each": 0, "large": large, "chance": 1 / load.level / rng.uniform(8, 15)}
@@ -334,10 +334,10 @@ def _child_leak_python(rng: random.Random) -> Plan:
 
 
 def _ancestor_limit_c(rng: random.Random) -> Plan:
-    limit, load, part = _limit(rng), _waves(rng, 150), rng.uniform(0.01, 0.02)
+    limit, load, part = _limit(rng), _waves(rng, 120), rng.uniform(0.01, 0.02)
     base = limit * rng.uniform(0.4, 0.6)
     room = limit * rng.uniform(1.6, 2)
-    pace = (room - base) / rng.uniform(60, 100)
+    pace = (room - base) / rng.uniform(80, 140)
     neighbour = {"each": pace, "most": room - 0.3 * base, "listen": 0}
     parameters = {"base": base, "each": part * limit}
     return Plan("c", "noise", limit, load, parameters, neighbour=neighbour, ancestor_limit=int(room))
@@ -348,7 +348,7 @@ def _external_kill_python(rng: random.Random) -> Plan:
     base = rng.uniform(0.2, 0.5) * limit
     each = 0.1 * limit / load.level / hold
     parameters = {"base": base, "each": each, "hold": hold}
-    return Plan("python", "sessions", limit, load, parameters, kill_after=rng.uniform(30, 50))
+    return Plan("python", "sessions", limit, load, parameters, kill_after=rng.uniform(24, 40))
 
 
 _ALL = (

@@ -110,16 +110,18 @@ static void pipes(void) {
 
 static void sessions(void) { hold(some(get("each", 0)), get("hold", 1)); }
 
-/* a plateau with noise that returns to it */
+/* a plateau with noise that returns to it: only the difference is given back or touched */
 static void noise(void) {
     static double state;
     static char *memory;
     static size_t size;
-    state = 0.9 * state + get("each", 0) * (drand48() + drand48() + drand48() - 1.5);
-    if (memory) munmap(memory, size);
-    size = (size_t)(state + get("each", 0) * 8 > 4096 ? state + get("each", 0) * 8 : 4096);
-    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory != MAP_FAILED) memset(memory, 'x', size);
+    double each = get("each", 0);
+    if (!memory) memory = mmap(NULL, 1 << 30, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    state = 0.9 * state + each * (drand48() + drand48() + drand48() - 1.5);
+    size_t wanted = (size_t)(state + each * 8 > 0 ? state + each * 8 : 0) / 4096 * 4096;
+    if (wanted < size) madvise(memory + wanted, size - wanted, MADV_DONTNEED);
+    else memset(memory + size, 'x', wanted - size);
+    size = wanted;
 }
 
 static void burst(void) {
