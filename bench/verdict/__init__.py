@@ -1,0 +1,1 @@
+"""How good the verdict is: labelled traces of a real kernel, production data without labels, and baselines."""
