@@ -20,44 +20,45 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="a cluster with memdiag installed on it, and nothing else")
     commands.add_parser("demo", help="the same, and three workloads that the kernel kills")
     commands.add_parser("down", help="end what `up` or `demo` started; nothing is left behind")
-    on_node = commands.add_parser("node", help="run a command on the node, as root")
-    on_node.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
-    kubectl = commands.add_parser("kubectl", help="run kubectl against the cluster")
-    kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="WORDS")
+    commands.add_parser("node", help="run a command on the node, as root: node dmesg")
+    commands.add_parser("kubectl", help="run kubectl against the cluster: kubectl -n memdiag get pods")
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(command: str, words: Sequence[str]) -> None:
     found = cluster.make(demo.NAME)
-    if arguments.command == "preflight":
+    if command == "preflight":
         cluster.prepare()
         print("this machine will do")
-    elif arguments.command == "build":
+    elif command == "build":
         cluster.prepare()
         took = Progress(cluster.build_steps()).run()
         binaries.drop_build_cache()
         print(f"everything is built, in {took:.0f} s")
-    elif arguments.command == "up":
+    elif command == "up":
         took = cluster.bring_up(found)
         print(f"up after {took:.0f} s: export KUBECONFIG={found.kubeconfig}")
-    elif arguments.command == "demo":
+    elif command == "demo":
         print(demo.up())
-    elif arguments.command == "down":
+    elif command == "down":
         demo.down()
         print("the demo is down")
-    elif arguments.command == "node":
-        print(found.node.run(*arguments.words), end="")
+    elif command == "node":
+        print(found.node.run(*words), end="")
     else:
         os.execv(  # noqa: S606 - the caller's terminal becomes kubectl's
-            binaries.program("kubectl"), ["kubectl", f"--kubeconfig={found.kubeconfig}", *arguments.words]
+            binaries.program("kubectl"), ["kubectl", f"--kubeconfig={found.kubeconfig}", *words]
         )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a failure is a message, not a stack trace."""
-    arguments = _parser().parse_args(argv)
+    said = list(sys.argv[1:] if argv is None else argv)
+    # what stands behind these two is another program's own
+    words = said[1:] if said[:1] in (["node"], ["kubectl"]) else []
+    command = _parser().parse_args(said[: len(said) - len(words)]).command
     try:
-        _run(arguments)
+        _run(command, words)
     except TestbedError as error:
         print(f"testbed: {error}", file=sys.stderr)
         return 1

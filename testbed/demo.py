@@ -76,6 +76,7 @@ def wait_for_api_words(found: cluster.Cluster) -> None:
 
 def show(found: cluster.Cluster) -> str:
     """Return what `kubectl` says at the end: the strongest verdict in full, then the kills, then one row each."""
+    wait_for_api_words(found)
     names = found.kubectl(
         "get", "memorydiagnoses", "-n", "default", "-o", "name", "--sort-by=.status.confidencePercent"
     )

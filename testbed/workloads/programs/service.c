@@ -48,13 +48,18 @@ static char *filled(double size) {
 
 static double some(double size) { return size * (0.5 + drand48()); }
 
-static struct { double until; char *memory; } held[MOST_HELD];
+static struct { double until; char *memory; size_t size; } held[MOST_HELD];
 static int count_of_held;
 
+/* straight from the kernel and back to it: no allocator in between keeps what was freed */
 static void hold(double size, double seconds) {
     if (count_of_held == MOST_HELD) return;
+    char *memory = mmap(NULL, (size_t)size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return;
+    memset(memory, 'x', (size_t)size + 1);
     held[count_of_held].until = now() + seconds;
-    held[count_of_held++].memory = filled(size);
+    held[count_of_held].size = (size_t)size + 1;
+    held[count_of_held++].memory = memory;
 }
 
 static void release(void) {
@@ -62,7 +67,7 @@ static void release(void) {
     int left = 0;
     for (int i = 0; i < count_of_held; i++) {
         if (held[i].until > t) held[left++] = held[i];
-        else free(held[i].memory);
+        else munmap(held[i].memory, held[i].size);
     }
     count_of_held = left;
 }
