@@ -36,6 +36,11 @@ def _load(rng: random.Random, seconds: float = _LONG, **shape: Any) -> Load:
     return Load(rng.uniform(3, 7), seconds, phase=rng.uniform(0, 2 * math.pi), **shape)
 
 
+def _sessions(rng: random.Random, seconds: float = _LONG, **shape: Any) -> Load:
+    """Return a load of enough sessions at a time that their number is hardly noise."""
+    return Load(rng.uniform(6, 10), seconds, phase=rng.uniform(0, 2 * math.pi), **shape)
+
+
 def _waves(rng: random.Random, seconds: float = _LONG, **shape: Any) -> Load:
     return _load(rng, seconds, wave=rng.uniform(0.3, 0.8), period=rng.uniform(12, 60), **shape)
 
@@ -166,25 +171,25 @@ def _leak_redis_keys(rng: random.Random) -> Plan:
 
 
 def _growth_load_ramp_python(rng: random.Random) -> Plan:
-    limit, hold = _limit(rng), rng.uniform(2, 8)
-    load = _load(rng, wave=rng.uniform(0.1, 0.35), period=rng.uniform(15, 40), ramp=rng.uniform(1.5, 3))
+    limit, hold = _limit(rng), rng.uniform(6, 12)
+    load = _sessions(rng, wave=rng.uniform(0.1, 0.3), period=rng.uniform(15, 40), ramp=rng.uniform(1.5, 3))
     base = rng.uniform(0.02, 0.3) * limit
-    top = load.level * (1 + load.ramp * rng.uniform(0.5, 0.7)) * hold
+    top = load.level * (1 + load.ramp * rng.uniform(0.6, 0.8)) * hold
     return Plan("python", "sessions", limit, load, {"base": base, "each": (limit - base - _PYTHON) / top, "hold": hold})
 
 
 def _growth_load_waves_c(rng: random.Random) -> Plan:
-    limit, hold = _limit(rng), rng.uniform(2, 6)
-    load = _load(rng, wave=rng.uniform(0.4, 0.6), period=rng.uniform(25, 50), ramp=rng.uniform(0.8, 1.5))
+    limit, hold = _limit(rng), rng.uniform(4, 8)
+    load = _sessions(rng, wave=rng.uniform(0.3, 0.5), period=rng.uniform(25, 50), ramp=rng.uniform(1, 1.8))
     base = rng.uniform(0.05, 0.3) * limit
-    top = load.level * (1 + load.ramp * rng.uniform(0.5, 0.65)) * (1 + load.wave) * hold
+    top = load.level * (1 + load.ramp * rng.uniform(0.55, 0.75)) * (1 + load.wave) * hold
     return Plan("c", "sessions", limit, load, {"base": base, "each": (limit - base) / top, "hold": hold})
 
 
 def _growth_load_node(rng: random.Random) -> Plan:
-    limit, hold = rng.choice([96, 128, 160]) * MIB, rng.uniform(3, 8)
-    load = _load(rng, wave=rng.uniform(0.1, 0.35), period=rng.uniform(15, 40), ramp=rng.uniform(1.5, 3))
-    top = load.level * (1 + load.ramp * rng.uniform(0.5, 0.7)) * hold
+    limit, hold = rng.choice([96, 128, 160]) * MIB, rng.uniform(6, 12)
+    load = _sessions(rng, wave=rng.uniform(0.1, 0.3), period=rng.uniform(15, 40), ramp=rng.uniform(1.5, 3))
+    top = load.level * (1 + load.ramp * rng.uniform(0.6, 0.8)) * hold
     return Plan("node", "sessions", limit, load, {"each": (limit - _NODE) / top, "hold": hold})
 
 
@@ -261,11 +266,11 @@ def _low_burst_fork_c(rng: random.Random) -> Plan:
 
 
 def _low_waves_python(rng: random.Random) -> Plan:
-    limit, hold = _limit(rng), rng.uniform(2, 5)
-    load = _load(rng, wave=rng.uniform(0.5, 0.7), period=rng.uniform(25, 45))
+    limit, hold = _limit(rng), rng.uniform(5, 9)
+    load = _sessions(rng, wave=rng.uniform(0.4, 0.6), period=rng.uniform(25, 45))
     base = rng.uniform(0.05, 0.3) * limit
     top = load.level * (1 + load.wave) * hold
-    each = (limit - base - _PYTHON) / top * rng.uniform(0.8, 0.95)
+    each = (limit - base - _PYTHON) / top * rng.uniform(0.92, 1.05)
     return Plan("python", "sessions", limit, load, {"base": base, "each": each, "hold": hold})
 
 
