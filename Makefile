@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node generate check-generated
+.PHONY: help setup demo demo-down test lint unit quick api node generate bench-verdict
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -37,3 +37,6 @@ node: setup ## the end-to-end test on a real node
 generate: setup ## write the generated files anew: crds/ and their copies in the chart
 	@$(PY) -m memdiag.kube.crd --out crds
 	@$(PY) charts/sync.py
+
+bench-verdict: setup ## judge the verdict on labelled traces of a real kernel, beside baselines
+	@$(PY) -m bench.verdict
