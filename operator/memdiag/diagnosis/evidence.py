@@ -92,7 +92,8 @@ def _jump(found: Features) -> Iterator[Evidence]:
 
 
 def _returns(found: Features) -> Iterator[Evidence]:
-    count = max((shape.returns for shape in found.shapes), default=0)
+    # where a kill inside the run took a process away, the return is the kill's doing
+    count = max((shape.returns for shape in found.shapes if not shape.series.run.kills), default=0)
     if count >= 2 and not found.rising:
         text = f"Demand rose by a tenth of the limit or more and came back {count} times in one run."
         yield from _several("returns", count, 2, text, low=0.8 if found.flat else 0.3, leak=-0.6)
@@ -122,7 +123,7 @@ def _reset(found: Features) -> Iterator[Evidence]:
     if share >= 0.6:
         text = f"A restart made memory small again: {percent(share)} of the rise was gone early in the next run."
         alike = restarts.alike is None or restarts.alike >= 0.4
-        yield from _several("reset", share, 0.6, text, leak=1.5 if found.unbounded and alike else 0.0, growth=-1.6)
+        yield from _several("reset", share, 0.6, text, leak=1.0 if found.unbounded and alike else 0.0, growth=-1.6)
     elif share <= 0.35 and not found.flat:
         text = f"A restart did not help: early in the next run {percent(1 - share)} of the rise was back."
         yield from _several("reset", share, 0.35, text, growth=2.3, leak=-2.3)
@@ -139,7 +140,7 @@ def _quicker(found: Features) -> Iterator[Evidence]:
         yield from _several("next_life", ratio, 0.6, text, growth=0.8 if sure else 0.4, leak=-1.6 if sure else -0.8)
     elif 0.6 <= ratio <= 1.7 and found.rising:
         text = f"After a restart the limit was reached at much the same age ({percent(ratio)} of the first run)."
-        yield from _several("next_life", ratio, 0.6, text, leak=0.5 if found.unbounded else 0.0, growth=-0.3)
+        yield from _several("next_life", ratio, 0.6, text, leak=0.2 if found.unbounded else 0.0, growth=-0.3)
 
 
 def _one_run(found: Features) -> Iterator[Evidence]:
@@ -157,7 +158,7 @@ def _alike(found: Features) -> Iterator[Evidence]:
         yield from _several("same_pace", restarts.alike, 0.4, text, leak=-1.5)
     elif restarts.alike >= 0.6 and (restarts.reset or 0.0) >= 0.6:
         text = f"Every run rose at much the same pace (slopes alike to {percent(restarts.alike)})."
-        yield from _several("same_pace", restarts.alike, 0.6, text, leak=0.8)
+        yield from _several("same_pace", restarts.alike, 0.6, text, leak=0.4)
 
 
 def _start_levels(found: Features) -> Iterator[Evidence]:
@@ -190,7 +191,7 @@ def _load(found: Features) -> Iterator[Evidence]:
         grown = 1.0 if found.rising else 0.4  # peaks of load make peaks of demand; growth lifts its floor too
         growth, low = 2.6 * part * grown, -0.8 * part if found.rising else 0.0
         yield from _several("load", load.with_load, 0.6, text, growth=growth, leak=-2.0 * part, low=low)
-    elif found.rising and level and load.with_load < 0.5:
+    elif found.rising and level and load.with_load < 0.5 and abs(load.collinear) <= 0.6:
         text = f"Load ({load.signal}) stayed level while memory rose: {load.grew:.1f} times the load of the beginning."
         kept = found.restarts is not None and found.restarts.reset is not None and found.restarts.reset < 0.5
         aged = 0.0 if kept or not found.unbounded else 1.5 * part * max(0.2, found.straightness)
