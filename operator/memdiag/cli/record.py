@@ -24,6 +24,8 @@ from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace, TraceKill
 from memdiag.model.tracefile import header_line, kill_line, run_ended_line, run_started_line, sample_line
 
 _SETTLE_SECONDS = 0.3
+_GROUP_PATIENCE = 15
+"""Settling times that a group kill is given to empty the cgroup."""
 _MOST_LOG_LINES = 24
 
 
@@ -124,6 +126,17 @@ class Recorder:
         except CgroupGoneError:
             return False
 
+    def settle(self, wait: Callable[[float], bool]) -> list[OomReport] | None:
+        """Return the kernel log's new kills, once the log and the end of the processes have followed the counter."""
+        wait(_SETTLE_SECONDS)
+        reports = self.reports()
+        if any(report.group_kill for report in reports or ()):
+            for _ in range(_GROUP_PATIENCE):
+                if not self.living():
+                    break
+                wait(_SETTLE_SECONDS)
+        return reports
+
     def end(self, level: Level, reports: list[OomReport] | None, *, counted: bool) -> dict[str, Any]:
         """Return the line that ends the run. `counted`: the counter rose just before the end."""
         lines = tuple(line for report in reports or () for line in report.lines)[:_MOST_LOG_LINES]
@@ -152,21 +165,17 @@ def record(
             write(recorder.end(last, recorder.reports(), counted=False))
             return count
         rose = recorder.killed(sample.level)
-        if rose:
-            # The log and the end of the processes follow the counter.
-            wait(_SETTLE_SECONDS)
-        living = recorder.living()
-        if living or not rose:
-            write(sample_line(sample))
-            count += 1
-            last = sample.level
-        if not living:
-            write(
-                recorder.end(sample.level if not rose else _with_events(last, sample), recorder.reports(), counted=rose)
-            )
+        reports = recorder.settle(wait) if rose else None
+        if not recorder.living():
+            # what stands in an empty cgroup is no demand of its program
+            final = recorder.reports() if not rose else reports
+            write(recorder.end(_with_events(last, sample), final, counted=rose))
             return count
+        write(sample_line(sample))
+        count += 1
+        last = sample.level
         if rose:
-            for line in recorder.kill(recorder.reports()):
+            for line in recorder.kill(reports):
                 write(line)
         if wait(interval):
             return count
