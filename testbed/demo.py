@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
 
 from testbed import binaries, cluster
 from testbed.cache import REPOSITORY
@@ -18,28 +17,10 @@ _LAGGARD_SECONDS = 20
 _UNDECIDED = ("", "Inconclusive")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One diagnosis, as far as the demo looks at it."""
-
-    workload: str
-    container: str
-    cause: str
-    confidence: int
-
-
-def rows(found: cluster.Cluster) -> list[Row]:
-    """Return the diagnoses of the default namespace."""
+def causes(found: cluster.Cluster) -> list[str]:
+    """Return the cause of each diagnosis in the default namespace, empty where there is none yet."""
     items = json.loads(found.kubectl("get", "memorydiagnoses", "-n", "default", "-o", "json"))["items"]
-    return [
-        Row(
-            item["spec"]["targetRef"]["name"],
-            item["spec"]["container"],
-            item.get("status", {}).get("cause", ""),
-            item.get("status", {}).get("confidencePercent", 0),
-        )
-        for item in items
-    ]
+    return [item.get("status", {}).get("cause", "") for item in items]
 
 
 def deployments() -> int:
@@ -53,11 +34,11 @@ def wait_for_verdicts(found: cluster.Cluster, patience: float = _PATIENCE_SECOND
     wanted = deployments()
     while True:
         found.node.check_alive()
-        decided = [row for row in rows(found) if row.cause not in _UNDECIDED]
+        seen = causes(found)
+        decided = [cause for cause in seen if cause not in _UNDECIDED]
         if len(decided) >= wanted:
             return f"{wanted} verdicts"
         if time.monotonic() > deadline:
-            seen = rows(found)
             if not seen:
                 raise TestbedError(f"no diagnosis after {patience:.0f} s\n{found.state_of(cluster.NAMESPACE)}")
             return f"{len(decided)} of {wanted} verdicts"

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from memdiag.agent.ledger import Key, key_of
-from memdiag.kernel.paths import PathLevel, contains, identities, level_of
-from memdiag.model.kill import Constraint, LimitHit, OomReport
+from memdiag.kernel.oomlog import limit_hit
+from memdiag.kernel.paths import contains, identities
+from memdiag.model.kill import LimitHit, OomReport
 
 UNKNOWN_CONTAINER = "unknown"
 """Stands for the container ID where a pod's counter rose and neither a cgroup nor the log says whose it was."""
@@ -20,12 +21,6 @@ UNKNOWN_CONTAINER = "unknown"
 MOST_LOST_AT_ONCE = 50
 MOST_SEEN = 50_000
 """Kills of the log that are remembered as told: more than any ring holds."""
-_LEVELS = {
-    PathLevel.CONTAINER: LimitHit.CONTAINER,
-    PathLevel.POD: LimitHit.POD,
-    PathLevel.ANCESTOR: LimitHit.ANCESTOR,
-    PathLevel.ROOT: LimitHit.NODE,
-}
 _NOTHING = OomReport(time=None, constraint=None, oom_memcg=None, task_memcg=None, group_kill=False, victims=())
 
 
@@ -237,11 +232,9 @@ class Detector:
 
     def _limit(self, report: OomReport, pod: PodCount | None, leaf: LeafCount | None) -> tuple[LimitHit, str | None]:
         """Return whose limit was hit and by which cgroup: from the log, else from the levels' own counters."""
-        if report.oom_memcg is not None:
-            return _LEVELS[level_of(report.oom_memcg)], report.oom_memcg
-        node_wide = report.constraint not in (None, Constraint.MEMCG)
-        if node_wide or (report.lines and report.lines[0].startswith("Out of memory")):
-            return LimitHit.NODE, None
+        said = limit_hit(report)
+        if said is not LimitHit.UNKNOWN:
+            return said, report.oom_memcg
         for count, hit in ((leaf, LimitHit.CONTAINER), (pod, LimitHit.POD)):
             if count is not None and count.limit_was_hit():
                 return hit, count.path

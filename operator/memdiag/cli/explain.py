@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from memdiag.kernel.logtext import LONGEST_LINE, LogText
-from memdiag.kernel.oomlog import OomParser
-from memdiag.kernel.paths import PathLevel, container_id_of, identify, level_of
+from memdiag.kernel.oomlog import OomParser, limit_hit
+from memdiag.kernel.paths import container_id_of, identify
 from memdiag.model.kill import Constraint, LimitHit, OomReport, Task
 from memdiag.model.quantity import human_bytes
 from memdiag.model.report import printable
@@ -50,12 +50,6 @@ _NOT_TEXT = {
     b"LPKSHHRH": "a journal file, not text: let journalctl read it (journalctl -k --file=FILE | memdiag explain -)",
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
-}
-_LEVELS = {
-    PathLevel.CONTAINER: LimitHit.CONTAINER,
-    PathLevel.POD: LimitHit.POD,
-    PathLevel.ANCESTOR: LimitHit.ANCESTOR,
-    PathLevel.ROOT: LimitHit.NODE,
 }
 _PAGE_FACTORS = (1, 4, 16)
 """Page sizes that Linux has on Kubernetes nodes (4, 16 and 64 KiB), as multiples of the one that was assumed."""
@@ -96,19 +90,10 @@ def whose(report: OomReport) -> Whose:
         pod, container = identity.pod_uid, identity.container_id
     else:
         pod, container = None, next((found for part in path.split("/") if (found := container_id_of(part))), None)
-    if report.oom_memcg is not None:
-        hit = _LEVELS[level_of(report.oom_memcg)]
-        if pod is None and container is not None and container in report.oom_memcg:
-            hit = LimitHit.CONTAINER  # of a container engine without Kubernetes
-    elif report.constraint not in (None, Constraint.MEMCG) or _says_node(report):
-        hit = LimitHit.NODE
-    else:
-        hit = LimitHit.UNKNOWN
+    hit = limit_hit(report)
+    if pod is None and container is not None and container in (report.oom_memcg or ""):
+        hit = LimitHit.CONTAINER  # of a container engine without Kubernetes
     return Whose(pod, container, hit)
-
-
-def _says_node(report: OomReport) -> bool:
-    return any(line.startswith("Out of memory") for line in report.lines)
 
 
 def to_object(report: OomReport) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from memdiag.kernel.klog import Record, escape
-from memdiag.model.kill import Constraint, OomReport, Stamp, Task
+from memdiag.kernel.paths import PathLevel, level_of
+from memdiag.model.kill import Constraint, LimitHit, OomReport, Stamp, Task
 from memdiag.model.trace import Victim
 
 MOST_REPORTS = 4096
@@ -303,3 +304,21 @@ def parse(records: Iterable[Record], page_size: int = 4096) -> list[OomReport]:
     for record in records:
         parser.feed(record)
     return parser.finish()
+
+
+_WHOSE = {
+    PathLevel.CONTAINER: LimitHit.CONTAINER,
+    PathLevel.POD: LimitHit.POD,
+    PathLevel.ANCESTOR: LimitHit.ANCESTOR,
+    PathLevel.ROOT: LimitHit.NODE,
+}
+
+
+def limit_hit(report: OomReport) -> LimitHit:
+    """Return whose limit was hit as far as the log says it: Unknown where its report was swallowed."""
+    if report.oom_memcg is not None:
+        return _WHOSE[level_of(report.oom_memcg)]
+    node_wide = report.constraint not in (None, Constraint.MEMCG)
+    if node_wide or any(line.startswith("Out of memory") for line in report.lines):
+        return LimitHit.NODE
+    return LimitHit.UNKNOWN
