@@ -122,7 +122,8 @@ def _reset(found: Features) -> Iterator[Evidence]:
     share = restarts.reset
     if share >= 0.6:
         text = f"A restart made memory small again: {percent(share)} of the rise was gone early in the next run."
-        alike = restarts.alike is None or restarts.alike >= 0.4
+        # a leak that starts anew takes its time anew: a much shorter next life is no repetition
+        alike = (restarts.alike is None or restarts.alike >= 0.4) and (restarts.quicker or 1.0) > 0.4
         yield from _several("reset", share, 0.6, text, leak=1.0 if found.unbounded and alike else 0.0, growth=-1.6)
     elif share <= 0.35 and not found.flat:
         text = f"A restart did not help: early in the next run {percent(1 - share)} of the rise was back."
