@@ -42,6 +42,9 @@ def container_of_cgroup(data: bytes) -> str | None:
     return None
 
 
+_LOOKS = 3
+
+
 class PidMap:
     """Processes of containers: who owns a pid, and one pid for each container."""
 
@@ -50,6 +53,8 @@ class PidMap:
         self._owner: dict[int, str | None] = {}
         self._before: dict[int, str | None] = {}
         self._first: dict[str, int] = {}
+        self._young: dict[int, int] = {}
+        """Processes of no container, by how often they were looked at: a runtime moves them after it made them."""
 
     def refresh(self) -> None:
         """Look at the processes that came since the last call; those that are gone are kept for one call more."""
@@ -60,10 +65,14 @@ class PidMap:
         self._before = {pid: owner for pid, owner in self._owner.items() if pid not in living}
         self._owner = {pid: owner for pid, owner in self._owner.items() if pid in living}
         self._first = {owner: pid for owner, pid in self._first.items() if pid in living}
-        for pid in sorted(living - self._owner.keys()):
+        self._young = {pid: looks for pid, looks in self._young.items() if pid in living and looks < _LOOKS}
+        for pid in sorted((living - self._owner.keys()) | self._young.keys()):
             owner = container_of_cgroup(read_file(f"{self._root}/{pid}/cgroup"))
             self._owner[pid] = owner
-            if owner is not None:
+            if owner is None:
+                self._young[pid] = self._young.get(pid, 0) + 1
+            else:
+                self._young.pop(pid, None)
                 self._first.setdefault(owner, pid)
 
     def owner(self, pid: int) -> str | None:

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from memdiag.agent.pids import PidMap
+
+
+def test_a_process_that_the_runtime_moves_after_it_was_seen_is_still_its_containers(tmp_path: Path) -> None:
+    container = "a" * 64
+    process = tmp_path / "7"
+    process.mkdir()
+    (process / "cgroup").write_text("0::/system.slice/containerd.service\n")
+    pids = PidMap(str(tmp_path))
+    pids.refresh()
+    assert pids.owner(7) is None
+    (process / "cgroup").write_text(f"0::/kubepods.slice/cri-containerd-{container}.scope\n")
+    pids.refresh()
+    assert pids.owner(7) == container
