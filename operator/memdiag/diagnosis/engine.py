@@ -11,6 +11,7 @@ from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.numbers import logistic
 from memdiag.diagnosis.which_kill import Kill
 from memdiag.model.kill import LimitHit
+from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
@@ -86,14 +87,20 @@ def _without_kill(found: Features) -> Diagnosis:
     )
 
 
-def diagnose(trace: Trace, siblings: Sequence[Trace] = (), *, limit_hit: LimitHit | None = None) -> Diagnosis:
+def diagnose(
+    trace: Trace,
+    siblings: Sequence[Trace] = (),
+    *,
+    limit_hit: LimitHit | None = None,
+    surroundings: Surroundings | None = None,
+) -> Diagnosis:
     """Return why the newest kill of a trace happened and what to do about it.
 
     `siblings` are traces of other replicas of the same workload and container; `limit_hit` is whose limit was hit,
-    where the caller knows it from the kernel's report. A trace without a kill has cause None, and a suspicion when
-    its shape suggests a cause.
+    where the caller knows it from the kernel's report; `surroundings` bound the recommendation. A trace without a kill
+    has cause None, and a suspicion when its shape suggests a cause.
     """
-    found = measure(trace, siblings, limit_hit)
+    found = measure(trace, siblings, limit_hit, surroundings or Surroundings())
     kill = found.kill
     if kill is None:
         return _without_kill(found)

@@ -13,6 +13,7 @@ from memdiag.diagnosis.series import Series, limit_of, series_of
 from memdiag.diagnosis.shape import Shape, shape_of
 from memdiag.diagnosis.which_kill import Kill, find_kill
 from memdiag.model.kill import LimitHit
+from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 
 _ENOUGH_SAMPLES = 12
@@ -36,6 +37,7 @@ class Features:
     """What was measured. Sizes are bytes; `shapes` are the runs that had enough samples, oldest first."""
 
     trace: Trace
+    surroundings: Surroundings
     kill: Kill | None
     limit: int | None
     series: tuple[Series, ...]
@@ -146,7 +148,9 @@ def _weighty(shapes: Sequence[Shape], *, killed: bool) -> tuple[Shape, ...]:
     return tuple(enough or sorted(chosen, key=lambda shape: shape.samples)[-1:])
 
 
-def measure(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Features:
+def measure(
+    trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None, surroundings: Surroundings
+) -> Features:
     """Return everything that a verdict on this trace may speak of."""
     limit = limit_of(trace)
     kill = find_kill(trace, limit, limit_hit)
@@ -162,6 +166,7 @@ def measure(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None)
         others += sorted(its_shapes, key=lambda shape: shape.samples)[-1:]
     return Features(
         trace=trace,
+        surroundings=surroundings,
         kill=kill,
         limit=limit,
         series=tuple(series),

@@ -122,6 +122,8 @@ class Trace:
     node: str | None = None
     limit_bytes: int | None = None
     request_bytes: int | None = None
+    runtime: Mapping[str, float] = field(default_factory=dict)
+    """Heap settings as the runtime spells them, such as `-Xmx` or `GOMEMLIMIT`: bytes, percent or a plain count."""
 
 
 def unreclaimable_kernel_bytes(stat: Mapping[str, int]) -> int | None:

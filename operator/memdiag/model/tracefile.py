@@ -47,14 +47,14 @@ class _Object:
         where = f"{self.path}.{key}" if self.path else key
         raise TraceError(self.name, self.line, where, problem)
 
-    def _number(self, key: str, value: object) -> float | int:
+    def number(self, key: str, value: object) -> float | int:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.fail(key, f"expected a number, found {_shown(value)}")
         return value
 
     def real(self, key: str) -> float | None:
         value = self.pairs.get(key)
-        return None if value is None else float(self._number(key, value))
+        return None if value is None else float(self.number(key, value))
 
     def time(self, key: str) -> float | None:
         value = self.real(key)
@@ -73,7 +73,7 @@ class _Object:
         return None if value is None else self.count(key, value, signed=signed)
 
     def count(self, key: str, value: object, *, signed: bool = False) -> int:
-        number = self._number(key, value)
+        number = self.number(key, value)
         if number != int(number) or abs(number) >= _LARGEST_COUNT or (number < 0 and not signed):
             self.fail(key, f"expected a whole number{'' if signed else ' not below 0'}, found {_shown(value)}")
         return int(number)
@@ -103,6 +103,12 @@ class _Object:
         if found is None:
             return {}
         return {name: found.count(name, value) for name, value in found.pairs.items() if value is not None}
+
+    def reals(self, key: str) -> dict[str, float]:
+        found = self.child(key)
+        if found is None:
+            return {}
+        return {name: found.number(name, value) for name, value in found.pairs.items() if value is not None}
 
     def items(self, key: str) -> list[Any]:
         value = self.pairs.get(key)
@@ -261,6 +267,7 @@ class _Reader:
             node=found.text("node"),
             limit_bytes=found.whole("limit_bytes"),
             request_bytes=found.whole("request_bytes"),
+            runtime=found.reals("runtime"),
         )
         if self.header is not None and header != self.header:
             found.fail("type", "a second header that differs from the first: put each trace in a file of its own")
@@ -363,7 +370,8 @@ def header_line(trace: Trace) -> dict[str, Any]:
     workload = _known({"kind": trace.workload_kind, "name": trace.workload_name})
     plain = ("namespace", "pod", "container", "node", "limit_bytes", "request_bytes")
     found = {item.name: getattr(trace, item.name) for item in fields(trace) if item.name in plain}
-    return {"type": "header", "version": FORMAT, **_known({**found, "workload": workload})}
+    known = _known({**found, "workload": workload, "runtime": dict(trace.runtime)})
+    return {"type": "header", "version": FORMAT, **known}
 
 
 def run_started_line(run: Run) -> dict[str, Any]:
