@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memdiag.model.quantity import MEBIBYTE, format_bytes, human_bytes, parse_bytes, round_up
+from memdiag.model.quantity import MEBIBYTE, format_bytes, human_bytes, parse_bytes, round_down, round_up
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,13 @@ def test_rounding_up_never_goes_down_nor_far(count: int) -> None:
     rounded = round_up(count)
     assert count <= rounded <= count * 1.04 + MEBIBYTE
     assert rounded % MEBIBYTE == 0
+
+
+@given(st.integers(0, 2**50))
+def test_rounding_down_gives_what_rounding_up_leaves(count: int) -> None:
+    rounded = round_down(count)
+    assert count * 0.96 - MEBIBYTE <= rounded <= count
+    assert round_up(rounded) == rounded
 
 
 @pytest.mark.parametrize(

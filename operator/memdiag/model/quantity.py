@@ -66,8 +66,22 @@ def human_bytes(count: float) -> str:
 
 
 def round_up(count: int) -> int:
-    """Round a limit up to a quantity that people would write: steps of 1, 2, 4 or 8 % of its size, whole MiB."""
+    """Round bytes up to a quantity that people would write: whole MiB, above 64 MiB in steps of 1.6 to 3.1 %.
+
+    The steps are powers of two, so that the result is short in Mi or Gi: 700 MiB is 704Mi, 5000 MiB is 5Gi.
+    """
+    step = _step(count)
+    return -(-count // step) * step
+
+
+def round_down(count: int) -> int:
+    """Round bytes down to a quantity that `round_up` leaves as it is."""
+    step = _step(count)
+    return count // step * step
+
+
+def _step(count: int) -> int:
     step = MEBIBYTE
     while count > 64 * step:
         step *= 2
-    return -(-count // step) * step
+    return step

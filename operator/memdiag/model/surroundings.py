@@ -13,6 +13,8 @@ class Bound:
     """Such as `LimitRange defaults/memory`, `node allocatable` or `VerticalPodAutoscaler web maxAllowed`."""
     most: int | None = None
     least: int | None = None
+    most_ratio: float | None = None
+    """Largest limit over request, as a LimitRange's `maxLimitRequestRatio` has it."""
 
 
 @dataclass(frozen=True, slots=True)

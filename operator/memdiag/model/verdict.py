@@ -84,11 +84,18 @@ class Recommendation:
     range_bytes: tuple[int, int] | None
     basis: str
     stop_gap: StopGap | None = None
+    clamps: tuple[str, ...] = ()
+    """Who held a value down or up, a sentence each."""
+    warnings: tuple[str, ...] = ()
+    """What would undo this advice, or what it does not cover, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds from the last sample until demand reaches the limit, with its range."""
+    """Seconds from the last sample until demand reaches the limit, with its 95 % range.
+
+    Below 0 the limit was reached that long before; None is "not known" or, for `high`, "perhaps never".
+    """
 
     seconds_to_limit: float | None
     low: float | None
