@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from memdiag.model.trace import Trace
 from memdiag.model.tracefile import dump, header_line
 from testbed.workloads import families
 from testbed.workloads.client import Client
-from testbed.workloads.plan import Plan
+from testbed.workloads.plan import MIB, Plan
 from testbed.workloads.thin import Thinner
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -37,6 +38,20 @@ _NEW_NETWORK = 0x40000000
 _CONTROLLERS = "+memory +pids +cpu"
 _SIGTERM_EXIT = 143
 _GRACE_SECONDS = 4
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+_HEAP_SETTING = re.compile(r"(-Xmx|-XX:MaxDirectMemorySize=|--max-old-space-size=)(\d+)([kmg]?)")
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def heap_settings(plan: Plan) -> dict[str, float]:
+    """Return the heap settings that a workload is started with, as its runtime spells them: bytes, or a plain count."""
+    found = {name: float(value) for name, value in _ENVIRONMENT.items()}
+    for option in plan.options:
+        if match := _HEAP_SETTING.fullmatch(option):
+            name, number, unit = match.groups()
+            # Node counts its old space in MiB
+            found[name.rstrip("=")] = int(number) * (MIB if plan.program == "node" else _UNITS[unit])
+    return found
 
 
 def words(plan: Plan, work: Path, parameters: Mapping[str, float], data: Path) -> list[str]:
@@ -100,7 +115,7 @@ class Pod:
                 stdout=log if self.plan.program == "redis" else subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+                env={**os.environ, **_ENVIRONMENT},
             )
 
     def neighbour(self) -> Path | None:
@@ -200,6 +215,7 @@ class Pod:
             node="quick-kernel",
             limit_bytes=self.plan.limit,
             request_bytes=self.plan.limit // 2,
+            runtime=heap_settings(self.plan),
         )
         self.lines.append(dump(header_line(trace)))
         neighbour, client = self.neighbour(), Client(self.plan, self.seed)
