@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memdiag.cli.diagnose import to_text
 from memdiag.cli.main import main
+from memdiag.model.trace import Trace
 from memdiag.model.tracefile import lines
+from memdiag.model.verdict import Action, Diagnosis, Forecast, Recommendation
 from tests.diagnosis.families import FAMILIES, simulate
 
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -48,6 +52,8 @@ def test_json_is_the_documented_object_one_a_line(tmp_path: Path, capsys: pytest
             "range_bytes",
             "basis",
             "stop_gap",
+            "clamps",
+            "warnings",
         }
         assert set(one["recommendation"]["stop_gap"]) == {"limit_bytes", "uptime_seconds"}
 
@@ -63,6 +69,24 @@ def test_people_read_cause_evidence_and_advice(tmp_path: Path, capsys: pytest.Ca
         "Until then:",
     ):
         assert word in text
+
+
+def test_people_read_who_clamped_and_what_would_undo_the_advice() -> None:
+    advice = Recommendation(
+        Action.LOWER_LIMIT,
+        2**28,
+        None,
+        None,
+        "why",
+        clamps=("Held down by a quota.",),
+        warnings=("vpa\x1b[0m owns it.",),
+    )
+    found = Diagnosis(None, None, 0.0, "calm", (), (), advice, Forecast(7200.0, 3600.0, None))
+    text = to_text("a.jsonl", Trace(()), found)
+    assert "Recommended: LowerLimit to 256 MiB\n  why\n  Held down by a quota.\n  Warning: vpa\\x1b[0m owns it." in text
+    assert "the limit is reached in about 2 hours (between 60 minutes and perhaps never)" in text
+    reached = to_text("a.jsonl", Trace(()), replace(found, forecast=Forecast(0.0, 0.0, None)))
+    assert "Forecast: the limit has been reached." in reached
 
 
 def test_packed_traces_and_standard_input_are_read(

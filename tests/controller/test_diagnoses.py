@@ -205,6 +205,15 @@ def test_other_advice_has_words_and_no_patch(action: Action, text: str) -> None:
     assert status["recommendation"]["stopGap"] == {"limit": "512Mi", "uptimeSeconds": 3600}
 
 
+def test_who_clamped_and_what_would_undo_it_is_said_and_bounded() -> None:
+    advice = Recommendation(
+        Action.KEEP_LIMIT, MIB, None, None, "why", clamps=("Held down by a quota.",), warnings=("x" * 600,) * 20
+    )
+    found = say(verdict(recommendation=advice))["recommendation"]
+    assert found["clamps"] == ["Held down by a quota."]
+    assert [len(text) for text in found["warnings"]] == [512] * 8
+
+
 def test_a_patch_knows_where_the_container_stands() -> None:
     cron = SPEC.model_copy(
         update={"target_ref": TargetReference(api_version="batch/v1", kind="CronJob", name="report")}

@@ -17,7 +17,7 @@ from memdiag.diagnosis.words import duration
 from memdiag.model.quantity import human_bytes
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import LONGEST_LINE, TraceError, parse
-from memdiag.model.verdict import Diagnosis, Evidence, Recommendation
+from memdiag.model.verdict import Action, Diagnosis, Evidence, Forecast, Recommendation
 
 _EXAMPLE = """
 A trace is what `memdiag record` writes (JSON Lines, .gz is read as well). For example:
@@ -97,6 +97,8 @@ def _recommendation_object(advice: Recommendation) -> dict[str, Any]:
         "range_bytes": None if advice.range_bytes is None else list(advice.range_bytes),
         "basis": advice.basis,
         "stop_gap": None if gap is None else {"limit_bytes": gap.limit_bytes, "uptime_seconds": gap.uptime_seconds},
+        "clamps": list(advice.clamps),
+        "warnings": list(advice.warnings),
     }
 
 
@@ -154,11 +156,8 @@ def _evidence_text(evidence: Sequence[Evidence]) -> Iterator[str]:
 def _advice_text(advice: Recommendation) -> Iterator[str]:
     action = advice.action.value
     if advice.limit_bytes is not None:
-        action += (
-            f" to {human_bytes(advice.limit_bytes)}"
-            if action == "RaiseLimit"
-            else f" {human_bytes(advice.limit_bytes)}"
-        )
+        to = " to" if advice.action in {Action.RAISE_LIMIT, Action.LOWER_LIMIT} else ""
+        action += f"{to} {human_bytes(advice.limit_bytes)}"
     if advice.range_bytes is not None:
         low, high = advice.range_bytes
         action += f" (between {human_bytes(low)} and {human_bytes(high)})"
@@ -166,10 +165,21 @@ def _advice_text(advice: Recommendation) -> Iterator[str]:
         action += f", request {human_bytes(advice.request_bytes)}"
     yield f"Recommended: {action}"
     yield f"  {advice.basis}"
+    yield from (f"  {text}" for text in advice.clamps)
+    yield from (f"  Warning: {text}" for text in advice.warnings)
     if advice.stop_gap is not None:
         gap = advice.stop_gap
         lasts = duration(gap.uptime_seconds)
         yield f"  Until then: a limit of {human_bytes(gap.limit_bytes)} lasts about {lasts} from each start."
+
+
+def _forecast_text(forecast: Forecast, seconds: float) -> str:
+    if seconds == 0:
+        return "Forecast: the limit has been reached."
+    low = None if forecast.low is None else duration(forecast.low)
+    high = "perhaps never" if forecast.high is None else duration(forecast.high)
+    between = "" if low is None else f" (between {low} and {high})"
+    return f"Forecast: the limit is reached in about {duration(seconds)}{between}."
 
 
 def to_text(name: str, trace: Trace, found: Diagnosis) -> str:
@@ -189,7 +199,7 @@ def to_text(name: str, trace: Trace, found: Diagnosis) -> str:
         lines.append("Cause: none, nothing was killed")
     lines += [f"  {found.summary}", *_advice_text(found.recommendation)]
     if found.forecast is not None and found.forecast.seconds_to_limit is not None:
-        lines.append(f"Forecast: the limit is reached in about {duration(found.forecast.seconds_to_limit)}.")
+        lines.append(_forecast_text(found.forecast, found.forecast.seconds_to_limit))
     if found.evidence:
         lines += ["Evidence:", *_evidence_text(found.evidence)]
     if found.missing:

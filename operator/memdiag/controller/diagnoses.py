@@ -9,8 +9,10 @@ from typing import Any
 from memdiag.controller.traces import Incident
 from memdiag.kube.memory_diagnosis import (
     LONGEST_PATCH,
+    MOST_CLAMPS,
     MOST_EVIDENCE,
     MOST_MISSING,
+    MOST_WARNINGS,
     Condition,
     ConditionStatus,
     Evidence,
@@ -89,6 +91,8 @@ def recommendation(advice: verdict.Recommendation, spec: MemoryDiagnosisSpec, ro
         else StopGap(
             limit=format_bytes(advice.stop_gap.limit_bytes), uptime_seconds=round(advice.stop_gap.uptime_seconds)
         ),
+        clamps=tuple(sentence[:512] for sentence in advice.clamps[:MOST_CLAMPS]),
+        warnings=tuple(sentence[:512] for sentence in advice.warnings[:MOST_WARNINGS]),
         patch=text if text is not None and len(text) <= LONGEST_PATCH else None,
     )
 

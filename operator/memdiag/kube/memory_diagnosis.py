@@ -28,6 +28,7 @@ MOST_COUNTED = 256
 MOST_EVIDENCE = 32
 MOST_MISSING = 24
 MOST_CLAMPS = 8
+MOST_WARNINGS = 8
 LONGEST_PATCH = 2048
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -88,6 +89,8 @@ class Recommendation(Shape):
     stop_gap: StopGap | None = None
     clamps: Annotated[tuple[Sentence, ...], Field(max_length=MOST_CLAMPS)] = ()
     """What held the recommendation down or up: LimitRange, quota, size of the node."""
+    warnings: Annotated[tuple[Sentence, ...], Field(max_length=MOST_WARNINGS)] = ()
+    """What would undo the recommendation, or what it does not cover: another owner of the limit, an autoscaler."""
     patch: Annotated[str, Field(max_length=LONGEST_PATCH)] | None = None
     """A strategic merge patch of the workload that applies it."""
 

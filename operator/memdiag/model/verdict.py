@@ -94,7 +94,7 @@ class Recommendation:
 class Forecast:
     """Seconds from the last sample until demand reaches the limit, with its 95 % range.
 
-    Below 0 the limit was reached that long before; None is "not known" or, for `high`, "perhaps never".
+    0 is "it has been reached"; None is "not known" or, for `high`, "perhaps never".
     """
 
     seconds_to_limit: float | None
