@@ -8,7 +8,9 @@ from statistics import median
 
 from memdiag.diagnosis.composition import Composition, composition_of
 from memdiag.diagnosis.load import Load, load_of
+from memdiag.diagnosis.pressure import MemoryPressure, pressure_of
 from memdiag.diagnosis.restarts import Restarts, restarts_of
+from memdiag.diagnosis.runtime import RuntimeFacts, runtime_of
 from memdiag.diagnosis.series import Series, limit_of, series_of
 from memdiag.diagnosis.shape import Shape, shape_of
 from memdiag.diagnosis.which_kill import Kill, find_kill
@@ -47,6 +49,9 @@ class Features:
     restarts: Restarts | None
     load: Load | None
     composition: Composition | None
+    pressure: MemoryPressure | None
+    """Of the newest run that verdicts rest on."""
+    runtime: RuntimeFacts
     siblings: tuple[Shape, ...] = ()
     """One shape for each sibling trace that had a run long enough."""
 
@@ -157,7 +162,6 @@ def measure(
     series = series_of(trace, kill)
     all_shapes = _shapes(series, limit)
     shapes = _weighty(all_shapes, killed=any(shape.series.killed for shape in all_shapes))
-    longest = max(shapes, key=lambda shape: shape.samples, default=None)
     others: list[Shape] = []
     for sibling in siblings:
         its_limit = limit_of(sibling)
@@ -174,6 +178,8 @@ def measure(
         shapes=shapes,
         restarts=restarts_of(series, all_shapes, limit) if limit else None,
         load=load_of(series),
-        composition=composition_of(longest.series.run.samples) if longest else None,
+        composition=composition_of([shape.series.run.samples for shape in shapes]),
+        pressure=pressure_of(shapes[-1].series.run) if shapes else None,
+        runtime=runtime_of(trace, limit),
         siblings=tuple(other for other in others if other.samples >= _ENOUGH_SAMPLES),
     )
