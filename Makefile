@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node generate bench-verdict
+.PHONY: help setup demo demo-down test lint unit quick api node generate bench-verdict bench-limits
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -40,3 +40,6 @@ generate: setup ## write the generated files anew: crds/ and their copies in the
 
 bench-verdict: setup ## judge the verdict on labelled traces of a real kernel, beside baselines
 	@$(PY) -m bench.verdict
+
+bench-limits: setup ## replay recommended limits beside other policies on demand known without a limit
+	@$(PY) -m bench.limits
