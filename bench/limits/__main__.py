@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.limits import table
 from bench.limits.demand import DAY, DAYS, MACHINES, Demand, generated, machines
-from bench.limits.ours import Memdiag
+from bench.limits.ours import OURS, Memdiag
 from bench.limits.policies import Policy, others
 from bench.limits.replay import Outcome, replay
 
@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Generated demand lasts {DAYS} days; a kill costs 5 minutes; new limits are set in place.",
     )
     add = parser.add_argument
-    add("--seeds", type=int, default=8, metavar="N", help="seeds of each generated family (default: 8)")
+    add("--seeds", type=int, default=6, metavar="N", help="seeds of each generated family (default: 6)")
     add("--machines", type=Path, default=_BESIDE, metavar="DIR", help="production machines, *.csv.gz")
     add("-o", "--output", type=Path, metavar="FILE", help="also write every outcome, one JSON object a line")
     return parser
@@ -38,6 +38,8 @@ def _policies(demand: Demand) -> Iterator[Policy]:
     for make in others().values():
         yield make()
     yield Memdiag(demand.first_limit, demand.load)
+    if demand.cause is not None:
+        yield Memdiag(demand.first_limit, demand.load, demand.cause)
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Replayed:
         """Replay every policy on a demand."""
         for policy in _policies(demand):
             self.outcomes.append(replay(demand, policy))
-            if isinstance(policy, Memdiag):
+            if policy.name == OURS and isinstance(policy, Memdiag):
                 causes = (one.cause.value for one in policy.said if one.cause is not None)
                 self.said.setdefault(demand.family, Counter()).update(causes)
 
@@ -71,12 +73,12 @@ def replay_all(seeds: int, folder: Path) -> Replayed:
 def _say(found: Replayed) -> None:
     for family, said in found.said.items():
         mine = [one for one in found.outcomes if one.family == family]
-        count = sum(one.policy == Memdiag.name for one in mine)
+        count = sum(one.policy == OURS for one in mine)
         print(f"{family} ({count} replays of {mine[0].minutes // DAY} days)\n{table.of_family(mine)}")
         causes = ", ".join(f"{cause} {count}" for cause, count in said.most_common())
         print(f"memdiag's verdicts on its kills: {causes or 'there were none'}\n")
     print("where another policy is better than memdiag on kills or on memory given, and no worse on the other")
-    print("\n".join(f"  {line}" for line in table.worse(found.outcomes, Memdiag.name)) or "  nowhere")
+    print("\n".join(f"  {line}" for line in table.worse(found.outcomes, OURS)) or "  nowhere")
 
 
 def main(words: Sequence[str] | None = None) -> int:

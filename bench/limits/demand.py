@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from memdiag.model.verdict import Cause
+
 DAY = 1440
 """Minutes, the steps of every demand."""
 DAYS = 30
@@ -29,7 +31,8 @@ class Demand:
     """By the minutes since its start; longer lives keep the last value."""
     load: Sequence[float] | None = None
     """CPUs in use, by the calendar; None: level."""
-    leak: bool = False
+    cause: Cause | None = None
+    """The true cause of its kills, None where nothing is killed or nobody knows."""
 
     def of(self, begin: int, end: int, born: int) -> list[float]:
         """Return demand of the minutes from begin to before end, in a life that began at `born`."""
@@ -79,6 +82,7 @@ def constant(rng: random.Random) -> Demand:
         512,
         [level + n for n in _noise(rng, 2, _COUNT)],
         _warming(level),
+        cause=Cause.UNDERESTIMATED_LIMIT,
     )
 
 
@@ -89,14 +93,16 @@ def daily_burst(rng: random.Random) -> Demand:
     for day in range(DAYS):
         for minute in range(2):
             found[day * DAY + at + minute - (DAY if at + minute >= DAY else 0)] += size * rng.uniform(0.8, 1)
-    return Demand("daily burst", 512, found, _warming(level))
+    return Demand("daily burst", 512, found, _warming(level), cause=Cause.UNDERESTIMATED_LIMIT)
 
 
 def growth(rng: random.Random) -> Demand:
     """Return data that grows day by day; a restart does not make it smaller."""
     first, more = rng.uniform(300, 400), rng.uniform(10, 25)
     noise = _noise(rng, 2, _COUNT)
-    return Demand("growth", 512, [first + more * m / DAY + noise[m] for m in range(_COUNT)], _warming(first))
+    return Demand(
+        "growth", 512, [first + more * m / DAY + noise[m] for m in range(_COUNT)], _warming(first), cause=Cause.GROWTH
+    )
 
 
 def diurnal(rng: random.Random) -> Demand:
@@ -104,14 +110,14 @@ def diurnal(rng: random.Random) -> Demand:
     base, each = rng.uniform(150, 250), rng.uniform(150, 250)
     load, noise = _waves(rng, _COUNT), _noise(rng, 3, _COUNT)
     found = [base + each * x + n for x, n in zip(load, noise, strict=True)]
-    return Demand("diurnal", 512, found, _warming(base), [0.4 * x for x in load])
+    return Demand("diurnal", 512, found, _warming(base), [0.4 * x for x in load], cause=Cause.UNDERESTIMATED_LIMIT)
 
 
 def leak(rng: random.Random) -> Demand:
     """Return a leak at a level load."""
     base, pace = rng.uniform(100, 250), rng.uniform(5, 40)
     aged = [pace * minute / 60 for minute in range(_COUNT)]
-    return Demand("leak", 512, [base + n for n in _noise(rng, 2, _COUNT)], aged, leak=True)
+    return Demand("leak", 512, [base + n for n in _noise(rng, 2, _COUNT)], aged, cause=Cause.LEAK)
 
 
 def leak_under_load(rng: random.Random) -> Demand:
@@ -120,21 +126,23 @@ def leak_under_load(rng: random.Random) -> Demand:
     load, noise = _waves(rng, _COUNT), _noise(rng, 2, _COUNT)
     found = [base + each * x + n for x, n in zip(load, noise, strict=True)]
     aged = [pace * minute / 60 for minute in range(_COUNT)]
-    return Demand("leak under load", 512, found, aged, [0.4 * x for x in load], leak=True)
+    return Demand("leak under load", 512, found, aged, [0.4 * x for x in load], cause=Cause.LEAK)
 
 
 def start_up(rng: random.Random) -> Demand:
     """Return a start that needs much more than ever after."""
     level, peak, lasts = rng.uniform(150, 300), rng.uniform(600, 900), rng.randint(3, 10)
     aged = [0.0, (peak - level) / 2, *[peak - level] * lasts, 0.0]
-    return Demand("start-up peak", 512, [level + n for n in _noise(rng, 2, _COUNT)], aged)
+    return Demand(
+        "start-up peak", 512, [level + n for n in _noise(rng, 2, _COUNT)], aged, cause=Cause.UNDERESTIMATED_LIMIT
+    )
 
 
 def cache(rng: random.Random) -> Demand:
     """Return a bounded cache that fills up over a day or two and comes to rest above the first limit."""
     base, more, pace = rng.uniform(100, 200), rng.uniform(450, 650), rng.uniform(0.3, 0.8) * DAY
     aged = [more * (1 - math.exp(-minute / pace)) for minute in range(_COUNT)]
-    return Demand("cache fill", 512, [base + n for n in _noise(rng, 2, _COUNT)], aged)
+    return Demand("cache fill", 512, [base + n for n in _noise(rng, 2, _COUNT)], aged, cause=Cause.UNDERESTIMATED_LIMIT)
 
 
 def oversized(rng: random.Random) -> Demand:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from bench.limits.demand import DAY, Demand
 from bench.limits.policies import Policy
+from memdiag.model.verdict import Cause
 
 DOWN = 5
 """Minutes that a kill costs."""
@@ -61,7 +62,7 @@ class Outcome:
 def replay(demand: Demand, policy: Policy) -> Outcome:
     """Return what comes of a policy on a demand."""
     count = len(demand.calendar)
-    found = Outcome(demand.family, policy.name, count, demand.leak)
+    found = Outcome(demand.family, policy.name, count, demand.cause is Cause.LEAK)
     minute, born, limit = 0, 0, demand.first_limit
     today = 0
     while minute < count:

@@ -79,7 +79,7 @@ def worse(found: Sequence[Outcome], ours: str) -> list[str]:
     for family in dict.fromkeys(one.family for one in found):
         mine = [one for one in found if one.family == family and one.policy == ours]
         kills, given = _pair(mine)
-        for policy in dict.fromkeys(one.policy for one in found if one.policy != ours):
+        for policy in dict.fromkeys(one.policy for one in found if not one.policy.startswith(ours)):
             other_kills, other_given = _pair([one for one in found if one.family == family and one.policy == policy])
             fewer = other_kills < min(0.9 * kills, kills - 0.5)
             less = other_given < 0.9 * given
