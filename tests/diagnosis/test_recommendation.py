@@ -18,7 +18,7 @@ from memdiag.diagnosis.sizing import size
 from memdiag.diagnosis.stationary import WISHES, escalate
 from memdiag.model.surroundings import Bound, Surroundings
 from memdiag.model.trace import Trace
-from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation, Suspicion
+from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation
 from tests.diagnosis.lives import BEGIN, MIB, container, life, seen
 
 DAY = 86400.0
@@ -241,7 +241,7 @@ def calm(days: float, *, limit: int = 1000, peak: float = 120, more: float = 0.0
 
 
 def test_a_healthy_container_far_below_its_limit_for_long_may_have_less() -> None:
-    advice = no_kill(seen(calm(9)))
+    advice = no_kill(seen(calm(9)), suspected=False)
     assert (advice.action, advice.limit_bytes, advice.request_bytes) == (Action.LOWER_LIMIT, 140 * MIB, 140 * MIB)
     assert advice.limit_bytes is not None
     assert advice.limit_bytes >= 1.15 * 120 * MIB
@@ -260,8 +260,8 @@ def test_a_healthy_container_far_below_its_limit_for_long_may_have_less() -> Non
     ids=["too short", "well chosen", "cache filled it", "no waves of load", "it grows"],
 )
 def test_less_is_not_advised_without_reason(trace: Trace) -> None:
-    assert no_kill(seen(trace)).action is Action.NONE
+    assert no_kill(seen(trace), suspected=False).action is Action.NONE
 
 
 def test_less_is_never_advised_under_suspicion() -> None:
-    assert no_kill(seen(calm(9)), Suspicion(Cause.LEAK, None, 0.6)).action is Action.NONE
+    assert no_kill(seen(calm(9))).action is Action.NONE

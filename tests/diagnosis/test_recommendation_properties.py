@@ -67,7 +67,11 @@ def all_advice(trace: Trace, surroundings: Surroundings) -> list[Recommendation]
     found = seen(trace, surroundings)
     sized = size(found)
     advice = [ADVICE[cause](found) for cause in Cause]
-    return [*advice, no_kill(found), *(settle(found, sized, wish(found, sized)) for wish in WISHES.values())]
+    return [
+        *advice,
+        no_kill(found, suspected=False),
+        *(settle(found, sized, wish(found, sized)) for wish in WISHES.values()),
+    ]
 
 
 @settings(max_examples=150, deadline=None)

@@ -75,7 +75,7 @@ def test_every_sentence_is_one_sentence_of_bounded_length(cause: Cause, trace: T
 
 def test_without_a_kill() -> None:
     calm = seen(container(life([50.0] * 40, killed=False, alive=True)))
-    assert "no reason to worry" in summary.no_kill(calm, None, no_kill(calm))
+    assert "no reason to worry" in summary.no_kill(calm, None, no_kill(calm, suspected=False))
     assert "suggests a leak" in summary.no_kill(calm, Suspicion(Cause.LEAK, None, 0.7))
     lower = Recommendation(Action.LOWER_LIMIT, 64 * MIB, None, None, "why")
     assert summary.no_kill(calm, None, lower).endswith("far below its limit of 100 MiB: 64 MiB would be enough.")

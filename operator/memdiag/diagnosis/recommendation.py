@@ -14,7 +14,7 @@ from memdiag.diagnosis.sizing import Sizing, size
 from memdiag.diagnosis.stationary import WISHES, escalate
 from memdiag.diagnosis.words import human_bytes
 from memdiag.model.quantity import round_up
-from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation, Suspicion
+from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation
 
 __all__ = ["ADVICE", "forecast", "no_kill"]
 
@@ -88,7 +88,10 @@ ADVICE: dict[Cause, Callable[[Features], Recommendation]] = {
 }
 
 
-def no_kill(found: Features, suspicion: Suspicion | None = None) -> Recommendation:
-    """Return the advice where nothing was killed: nothing, or a lower limit where far too much was given for long."""
-    lower = oversized.advise(found) if suspicion is None else None
+def no_kill(found: Features, *, suspected: bool = True) -> Recommendation:
+    """Return the advice where nothing was killed: nothing, or a lower limit where far too much was given for long.
+
+    `suspected` is whether its shape suggests a cause, or whether nobody asked: then the limit stays.
+    """
+    lower = None if suspected else oversized.advise(found)
     return lower if lower is not None else Recommendation(Action.NONE, found.limit, None, None, "Nothing was killed.")
