@@ -11,6 +11,7 @@ import pytest
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.forecast import LONGEST_HORIZON
 from memdiag.diagnosis.growing import GROWING
+from memdiag.diagnosis.per_unit import per_unit_of
 from memdiag.diagnosis.pressure import MemoryPressure
 from memdiag.diagnosis.recommendation import ADVICE, no_kill
 from memdiag.diagnosis.runtime import Runtime, RuntimeFacts
@@ -97,7 +98,7 @@ def test_growth_gets_the_upper_bound_at_the_horizon_and_the_day_the_limit_was_re
 def test_fast_growth_is_not_given_more_than_twice_and_told_how_long_that_lasts() -> None:
     advice = advised(Cause.GROWTH, growth(10, pace=40.0, limit=500))
     assert advice.limit_bytes == 1000 * MIB // (16 * MIB) * 16 * MIB + 16 * MIB
-    assert "not given at once" in advice.basis
+    assert "The new one is twice the demand seen and has room for" in advice.basis
 
 
 def test_growth_by_load_names_the_cost_of_load_and_what_the_limit_bears() -> None:
@@ -122,6 +123,14 @@ def test_a_kill_at_an_unknown_limit_is_censored_all_the_same() -> None:
     advice = advised(Cause.UNDERESTIMATED_LIMIT, trace)
     assert (advice.action, advice.limit_bytes) == (Action.RAISE_LIMIT, 136 * MIB)
     assert "cut off at the limit of 90 MiB" in advice.basis
+
+
+def test_little_load_is_told_in_a_small_unit() -> None:
+    busy = [0.05 + n / 500 for n in range(90)]
+    found = per_unit_of(seen(container(life([10 + 300 * load for load in busy], busy=busy))))
+    assert found is not None
+    assert found.unit == "percent of a CPU"
+    assert found.borne(100 * MIB) == pytest.approx(30, rel=0.02)
 
 
 def test_growth_without_a_trend_is_raised_by_steps() -> None:
@@ -214,6 +223,10 @@ def test_a_heap_is_sized_with_what_stands_beside_it_and_one_in_percent_is_capped
     wish = WISHES[Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT](share, size(share))
     assert wish.limit == 900 * MIB
     assert "A higher limit alone raises this heap too: set its cap to 720 MiB, or 79 % of the new limit" in wish.basis
+    unknown = replace(found, runtime=RuntimeFacts(Runtime.JVM, "java", 200 * MIB, "default", 800 * MIB))
+    wish = WISHES[Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT](unknown, size(unknown))
+    assert wish.limit == 1200 * MIB
+    assert wish.basis.startswith("How large the heap may become is not known")
 
 
 def test_a_node_that_ran_out_asks_for_an_honest_request_and_no_limit() -> None:

@@ -16,6 +16,8 @@ from memdiag.model.verdict import Mechanism
 _MOST_RAISE = 2.0
 """No forecast raises a limit to more than this many times what was seen in one step."""
 _LEAST_RAISE = 1.1
+_LEAST_ROOM = 0.05
+"""Share of the horizon below which the room that a limit has is not worth a word."""
 
 
 def _when(trend: Trend, limit: int) -> str:
@@ -40,15 +42,15 @@ def _until_horizon(found: Features, sized: Sizing, trend: Trend) -> Wish:
         wanted = max(margin(found) * trend.at(horizon), floor)
     capped = min(wanted, _MOST_RAISE * floor)
     held = trend.lasts(capped)
-    room = (
-        f"for {duration(trend.horizon)} (upper 95 % bound of the line)"
-        if held is None or capped == wanted
-        else f"for {duration(held)}: more than twice the demand seen is not given at once"
-    )
+    if held is None or capped == wanted:
+        room = f"The new one has room for {duration(trend.horizon)} (upper 95 % bound of the line)."
+    else:
+        lasts = "" if held < _LEAST_ROOM * trend.horizon else f" and has room for {duration(held)}"
+        room = f"The new one is twice the demand seen{lasts}: more is not given at once."
     basis = f"Demand grew by {pace(trend.slope)} over {duration(trend.end - trend.begin)}."
     if found.limit is not None:
         basis += f" {_when(trend, found.limit)}"
-    basis += f" The new one has room {room}."
+    basis += f" {room}"
     return Wish(capped, max(_LEAST_RAISE * floor, trend.at(trend.now)), max(bound, 1.25 * capped), basis)
 
 

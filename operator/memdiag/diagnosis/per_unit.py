@@ -15,14 +15,19 @@ from memdiag.model.trace import Sample
 
 _PARTS = 24
 _FEWEST_ROWS = 6
-_UNITS: tuple[tuple[Callable[[Sample], int | None], float, str], ...] = (
-    (lambda sample: sample.net.get("rx_packets"), 1000.0, "1,000 packets a second"),
-    (lambda sample: sample.level.cpu.get("usage_usec"), 1e6, "busy CPU"),
+_UNITS: tuple[tuple[Callable[[Sample], int | None], tuple[tuple[float, str], ...]], ...] = (
+    (lambda sample: sample.net.get("rx_packets"), ((1000.0, "1,000 packets a second"), (1.0, "packet a second"))),
+    (lambda sample: sample.level.cpu.get("usage_usec"), ((1e6, "busy CPU"), (1e4, "percent of a CPU"))),
 )
-"""Counters of load, the better one first, and what one unit of each is, in the counter's own units a second."""
+"""Counters of load, the better one first, with units for it: what one is in the counter's own units a second. The first
+that was seen at all is taken."""
 _MOST_READ = 480
 _LEAST_VARIED = 0.01
 """Standard deviation of the load over its mean, from which on it says something about demand."""
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,11 @@ class PerUnit:
         """Return it as a sentence."""
         return (
             f"It needs about {human_bytes(max(self.base, 0))} and {human_bytes(self.each)} for each {self.unit}, so "
-            f"{human_bytes(limit)} bears {self.borne(limit):.2g} of these (highest seen: {self.highest:.2g})."
+            f"{human_bytes(limit)} bears {_number(self.borne(limit))} of these (highest seen: {_number(self.highest)})."
         )
 
 
-def _rows(series: Series, read: Callable[[Sample], int | None], scale: float) -> list[tuple[float, float]]:
+def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[tuple[float, float]]:
     """Return load and mean demand of each part of a life, its first part left out: that is the program's start."""
     samples = series.run.samples
     chosen = samples[:: len(samples) // _MOST_READ + 1]
@@ -65,7 +70,7 @@ def _rows(series: Series, read: Callable[[Sample], int | None], scale: float) ->
             inside[min(int((age - begin) / width), count - 1)].append(demand)
     at = [interpolate(counter, begin + width * place) for place in range(count + 1)]
     later = (place for place in range(1, count) if inside[place])
-    return [((at[place + 1] - at[place]) / width / scale, fmean(inside[place])) for place in later]
+    return [((at[place + 1] - at[place]) / width, fmean(inside[place])) for place in later]
 
 
 def _line(rows: Sequence[tuple[float, float]], unit: str) -> PerUnit | None:
@@ -81,9 +86,11 @@ def _line(rows: Sequence[tuple[float, float]], unit: str) -> PerUnit | None:
 
 def per_unit_of(found: Features) -> PerUnit | None:
     """Return what a unit of load costs, None where load was not recorded or demand does not rise with it."""
-    for read, scale, unit in _UNITS:
-        rows = [row for one in found.series for row in _rows(one, read, scale)]
-        line = _line(rows, unit)
+    for read, units in _UNITS:
+        rows = [row for one in found.series for row in _rows(one, read)]
+        highest = max((load for load, _ in rows), default=0.0)
+        scale, unit = next((pair for pair in units if highest >= pair[0]), units[-1])
+        line = _line([(load / scale, demand) for load, demand in rows], unit)
         if line is not None:
             return line
     return None

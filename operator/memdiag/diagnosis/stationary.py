@@ -27,6 +27,8 @@ _DEVIATIONS = 6.0
 _BESIDE_HEAP = 0.25
 _LEAST_BESIDE_HEAP = 64 * MEBIBYTE
 """What a runtime needs beside its heap where samples do not show more: class data, compiled code, stacks, buffers."""
+_MUCH_LESS = 0.75
+"""Share of the least limit that the usual level must stay below, for the request to be worth another number."""
 _NEAR_PLATEAU = 0.75
 """Level over the limit below which a plateau has room, so that it was something else that hit the limit."""
 
@@ -76,7 +78,7 @@ def escalate(found: Features, sized: Sizing) -> Wish:
 
 def _with_usual_request(found: Features, sized: Sizing, why: str) -> Wish:
     wish = escalate(found, sized)
-    if sized.usual is None:
+    if sized.usual is None or sized.usual > _MUCH_LESS * wish.low:
         return wish
     stays = is_guaranteed(found)
     what = "the request stays equal to the limit (QoS class Guaranteed)" if stays else "enough for the request"
@@ -144,8 +146,10 @@ def _filling(found: Features, sized: Sizing) -> Wish:
 def _heap(found: Features, sized: Sizing) -> Wish:
     """Size for the heap's cap and what the runtime needs beside it; a cap in percent grows with the limit."""
     facts, limit = found.runtime, sized.cut_at or found.limit
-    if facts.heap_cap is None or limit is None or facts.cap_from is None:
-        return escalate(found, sized)
+    if facts.heap_cap is None or limit is None or facts.cap_from is None or facts.cap_unknown:
+        wish = escalate(found, sized)
+        basis = f"How large the heap may become is not known: set its cap, with room beside it. {wish.basis}"
+        return Wish(wish.limit, wish.low, wish.high, basis)
     cap = facts.heap_cap
     beside = max(sized.highest - cap, int(_BESIDE_HEAP * cap), _LEAST_BESIDE_HEAP)
     wanted = max(cap + beside, _NO_LESS * limit)
