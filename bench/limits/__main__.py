@@ -77,6 +77,8 @@ def _say(found: Replayed) -> None:
         print(f"{family} ({count} replays of {mine[0].minutes // DAY} days)\n{table.of_family(mine)}")
         causes = ", ".join(f"{cause} {count}" for cause, count in said.most_common())
         print(f"memdiag's verdicts on its kills: {causes or 'there were none'}\n")
+    print("kills / GiB h / for a leak: GiB given to it at the end")
+    print(f"{table.overview(found.outcomes)}\n")
     print("where another policy is better than memdiag on kills or on memory given, and no worse on the other")
     print("\n".join(f"  {line}" for line in table.worse(found.outcomes, OURS)) or "  nowhere")
 

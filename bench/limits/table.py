@@ -70,6 +70,22 @@ def of_family(found: Sequence[Outcome]) -> str:
     return "\n".join(rows)
 
 
+def overview(found: Sequence[Outcome]) -> str:
+    """Return kills and GiB h of every family and policy as a Markdown table; a leak's has the GiB at the end."""
+    policies = list(dict.fromkeys(one.policy for one in found))
+    rows = ["| demand | " + " | ".join(policies) + " |", "|---" * (len(policies) + 1) + "|"]
+    for family in dict.fromkeys(one.family for one in found):
+        cells = [family]
+        for policy in policies:
+            mine = [one for one in found if (one.family, one.policy) == (family, policy)]
+            kills, given = _pair(mine)
+            end = mean([one.last_limit / _GIB for one in mine]) or 0.0
+            last = f" / {end:.1f}" if any(one.leak for one in mine) else ""
+            cells.append(f"{kills:,.1f} / {given:,.0f}{last}" if mine else "")
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def worse(found: Sequence[Outcome], ours: str) -> list[str]:
     """Return where another policy is better than ours on both kills and memory given, and where on either.
 

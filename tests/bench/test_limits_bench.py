@@ -109,6 +109,11 @@ def test_where_others_are_better_is_said() -> None:
     assert table.worse(found, "memdiag") == ["f: VPA has 1.0 kills with 90 GiB h, memdiag 3.0 with 100"]
 
 
+def test_the_overview_has_a_line_for_each_family() -> None:
+    text = table.overview([outcome("memdiag", 3, 100), outcome("VPA", 1, 2090), outcome("memdiag", 4, 100)])
+    assert text.splitlines() == ["| demand | memdiag | VPA |", "|---|---|---|", "| f | 3.5 / 100 | 1.0 / 2,090 |"]
+
+
 def test_a_table_has_a_line_for_each_policy_and_intervals() -> None:
     text = table.of_family([outcome("memdiag", kills, 100) for kills in (1, 2, 3, 4)] + [outcome("VPA", 40, 1)])
     lines = text.splitlines()

@@ -50,6 +50,7 @@ def test_what_does_not_rise_with_load_has_no_cost_of_load(trace: Trace) -> None:
 def test_the_words_are_for_people() -> None:
     found = PerUnit("packet a second", 10 * MIB, 2**16, 900.0)
     assert found.words(600 * MIB) == (
-        "It needs about 10 MiB and 64 KiB for each packet a second, so 600 MiB bears 9,440 of these (highest seen: 900)."
+        "It needs about 10 MiB and 64 KiB for each packet a second, "
+        "so 600 MiB bears 9,440 of these (highest seen: 900)."
     )
     assert found.borne(5 * MIB) == 0

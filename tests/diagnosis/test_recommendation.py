@@ -238,6 +238,9 @@ def test_a_node_that_ran_out_asks_for_an_honest_request_and_no_limit() -> None:
 def test_what_is_not_known_is_not_advised() -> None:
     assert advised(Cause.INCONCLUSIVE, container(FLAT)).limit_bytes == 100 * MIB
     assert advised(Cause.INCONCLUSIVE, container(FLAT)).action is Action.KEEP_LIMIT
+    assert "Half as much again, for once, would tell" in advised(Cause.INCONCLUSIVE, container(FLAT)).basis
+    again = container(FLAT, life([60.0] * 30, limit=150, begin=BEGIN + 1e5), limit=150)
+    assert "It filled every limit from 100 MiB up" in advised(Cause.INCONCLUSIVE, again).basis
     assert advised(Cause.NOT_KERNEL_OOM, container(FLAT)).action is Action.NONE
     for cause in Cause:
         advice = advised(cause, Trace(()))

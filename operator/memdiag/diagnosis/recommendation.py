@@ -75,6 +75,14 @@ def _keep(found: Features) -> Recommendation:
         basis = "It is not known whether the kernel killed it for memory, so nothing speaks for another limit yet."
     else:
         basis = "The evidence does not tell a leak from a real need, and raising a leak's limit only hides it."
+        sized = size(found)
+        if sized.cut_limits >= 2:
+            basis += f" It filled every limit from {human_bytes(sized.first_cut_at or 0)} up: look for a leak first."
+        elif sized.cut_now:
+            basis += (
+                " Half as much again, for once, would tell: if that fills up too, it leaks or grows; if it comes to "
+                "rest below, the limit was too low."
+            )
     return _nothing(Action.NONE, basis) if found.limit is None else keep(found, basis)
 
 
