@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from memdiag.diagnosis.features import Features
+from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.forecast import LONGEST_HORIZON
 from memdiag.diagnosis.growing import GROWING
 from memdiag.diagnosis.per_unit import per_unit_of
@@ -17,6 +17,7 @@ from memdiag.diagnosis.recommendation import ADVICE, no_kill
 from memdiag.diagnosis.runtime import Runtime, RuntimeFacts
 from memdiag.diagnosis.sizing import size
 from memdiag.diagnosis.stationary import WISHES, escalate
+from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Bound, Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation
@@ -233,6 +234,15 @@ def test_a_node_that_ran_out_asks_for_an_honest_request_and_no_limit() -> None:
     advice = advised(Cause.NODE_PRESSURE, container(FLAT, request=20))
     assert (advice.action, advice.limit_bytes, advice.request_bytes) == (Action.MOVE_OR_ADD_MEMORY, None, 61 * MIB)
     assert advised(Cause.NODE_PRESSURE, container(FLAT, request=100)).request_bytes is None
+
+
+def test_a_pods_limit_is_not_raised_by_raising_a_containers() -> None:
+    far = container(life([40.0] * 30, peak=60))
+    advice = ADVICE[Cause.UNDERESTIMATED_LIMIT](measure(far, (), LimitHit.POD, Surroundings()))
+    assert (advice.action, advice.limit_bytes) == (Action.KEEP_LIMIT, 100 * MIB)
+    assert "at most 60 MiB of its own 100 MiB: raise the pod's limit" in advice.basis
+    near = ADVICE[Cause.UNDERESTIMATED_LIMIT](measure(container(FLAT), (), LimitHit.POD, Surroundings()))
+    assert near.action is Action.RAISE_LIMIT
 
 
 def test_what_is_not_known_is_not_advised() -> None:

@@ -13,10 +13,15 @@ from memdiag.diagnosis.growing import GROWING, by_calendar
 from memdiag.diagnosis.sizing import Sizing, size
 from memdiag.diagnosis.stationary import WISHES, escalate
 from memdiag.diagnosis.words import human_bytes
+from memdiag.model.kill import LimitHit
 from memdiag.model.quantity import round_up
 from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation
 
 __all__ = ["ADVICE", "forecast", "no_kill"]
+
+
+_NEAR_OWN_LIMIT = 0.9
+"""Share of its own limit below which a container was not what filled the pod's."""
 
 
 def _nothing(action: Action, basis: str) -> Recommendation:
@@ -27,7 +32,22 @@ def _sized(found: Features, wish: Callable[[Features, Sizing], Wish]) -> Recomme
     sized = size(found)
     if found.limit is None and sized.floor == 0:
         return _nothing(Action.NONE, "Neither the limit nor demand is known, so no number can be given.")
-    return settle(found, sized, wish(found, sized))
+    pods = _pods_own_limit(found, sized)
+    return settle(found, sized, wish(found, sized)) if pods is None else pods
+
+
+def _pods_own_limit(found: Features, sized: Sizing) -> Recommendation | None:
+    """Return the advice where the pod's limit was hit and this container was far from its own, None elsewhere."""
+    if found.kill is None or found.kill.limit_hit is not LimitHit.POD or found.limit is None:
+        return None
+    had = max(sized.peak or 0, sized.highest)
+    if had == 0 or had >= _NEAR_OWN_LIMIT * found.limit:
+        return None
+    basis = (
+        f"The pod's limit was hit while this container had at most {human_bytes(had)} of its own "
+        f"{human_bytes(found.limit)}: raise the pod's limit, or bound its other containers and its tmpfs."
+    )
+    return keep(found, basis)
 
 
 def _low(found: Features) -> Recommendation:
