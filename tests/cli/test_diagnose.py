@@ -39,6 +39,8 @@ def test_json_is_the_documented_object_one_a_line(tmp_path: Path, capsys: pytest
             "summary",
             "evidence",
             "missing",
+            "next_steps",
+            "would_settle",
             "recommendation",
             "forecast",
             "suspicion",
@@ -67,6 +69,7 @@ def test_people_read_cause_evidence_and_advice(tmp_path: Path, capsys: pytest.Ca
         "for Leak +",
         "Recommended: FixLeak",
         "Until then:",
+        "Next:",
     ):
         assert word in text
 

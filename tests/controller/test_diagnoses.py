@@ -170,6 +170,11 @@ def say(found: Diagnosis | None, before: MemoryDiagnosisStatus | None = None, no
     ).to_api()
 
 
+def test_the_status_says_what_to_do_next_and_what_would_settle_it() -> None:
+    status = say(verdict(next_steps=("Take two heap profiles.",), would_settle=("One more restart.",)))
+    assert (status["nextSteps"], status["wouldSettle"]) == (["Take two heap profiles."], ["One more restart."])
+
+
 def test_the_status_says_the_verdict() -> None:
     status = say(verdict())
     assert (status["cause"], status["mechanism"], status["confidencePercent"]) == (
@@ -265,6 +270,8 @@ def test_a_long_verdict_fits_the_bounds() -> None:
         summary="s" * 5000,
         evidence=(Evidence("n" * 200, Cause.LEAK, "v" * 200, 1e-9, 0.0, "t" * 5000),) * 99,
         missing=("m" * 5000,) * 99,
+        next_steps=("n" * 5000,) * 99,
+        would_settle=("w" * 5000,) * 99,
     )
     MemoryDiagnosisStatus.model_validate(say(long))
 

@@ -123,6 +123,8 @@ def to_object(name: str, found: Diagnosis) -> dict[str, Any]:
             for piece in found.evidence
         ],
         "missing": list(found.missing),
+        "next_steps": list(found.next_steps),
+        "would_settle": list(found.would_settle),
         "recommendation": _recommendation_object(found.recommendation),
         "forecast": None
         if forecast is None
@@ -200,10 +202,14 @@ def to_text(name: str, trace: Trace, found: Diagnosis) -> str:
     lines += [f"  {found.summary}", *_advice_text(found.recommendation)]
     if found.forecast is not None and found.forecast.seconds_to_limit is not None:
         lines.append(_forecast_text(found.forecast, found.forecast.seconds_to_limit))
+    if found.next_steps:
+        lines += ["Next:", *(f"  - {step}" for step in found.next_steps)]
     if found.evidence:
         lines += ["Evidence:", *_evidence_text(found.evidence)]
     if found.missing:
         lines += ["Missing:", *(f"  - {gap}" for gap in found.missing)]
+    if found.would_settle:
+        lines += ["To settle it:", *(f"  - {wish}" for wish in found.would_settle)]
     return "\n".join(_safe(line) for line in lines)
 
 

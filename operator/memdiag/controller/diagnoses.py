@@ -12,6 +12,7 @@ from memdiag.kube.memory_diagnosis import (
     MOST_CLAMPS,
     MOST_EVIDENCE,
     MOST_MISSING,
+    MOST_STEPS,
     MOST_WARNINGS,
     Condition,
     ConditionStatus,
@@ -183,6 +184,8 @@ def status(
             for one in found.evidence[:MOST_EVIDENCE]
         ),
         missing=tuple(text[:512] for text in found.missing[:MOST_MISSING]),
+        next_steps=tuple(text[:512] for text in found.next_steps[:MOST_STEPS]),
+        would_settle=tuple(text[:512] for text in found.would_settle[:MOST_STEPS]),
         limit=None if newest is None else newest.limits.limit,
         request=None if newest is None else newest.limits.request,
         recommended=recommended(found.recommendation),

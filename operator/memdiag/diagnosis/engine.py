@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memdiag.diagnosis import recommendation, summary
+from memdiag.diagnosis.advice import next_steps
 from memdiag.diagnosis.causes import MECHANISMS
 from memdiag.diagnosis.evidence import CANDIDATES, missing, weigh
 from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.numbers import logistic
+from memdiag.diagnosis.settling import settle
 from memdiag.diagnosis.which_kill import Kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
@@ -55,15 +57,18 @@ def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:
 
 def _verdict(found: Features, cause: Cause, confidence: float, evidence: Sequence[Evidence]) -> Diagnosis:
     advice = recommendation.ADVICE[cause](found)
+    mechanism = MECHANISMS[cause](found)
     return Diagnosis(
         cause=cause,
-        mechanism=MECHANISMS[cause](found),
+        mechanism=mechanism,
         confidence=round(confidence, 3),
         summary=summary.SENTENCES[cause](found, advice),
         evidence=tuple(evidence),
         missing=missing(found),
         recommendation=advice,
         forecast=recommendation.forecast(found),
+        next_steps=next_steps(found, cause, mechanism),
+        would_settle=settle(found, cause, confidence),
     )
 
 
@@ -84,6 +89,8 @@ def _without_kill(found: Features) -> Diagnosis:
         recommendation=recommendation.no_kill(found),
         forecast=recommendation.forecast(found),
         suspicion=suspicion,
+        next_steps=() if suspicion is None else next_steps(found, suspicion.cause, suspicion.mechanism),
+        would_settle=() if suspicion is None else settle(found, None, confidence),
     )
 
 

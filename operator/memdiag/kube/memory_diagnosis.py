@@ -28,6 +28,7 @@ MOST_COUNTED = 256
 MOST_EVIDENCE = 32
 MOST_MISSING = 24
 MOST_CLAMPS = 8
+MOST_STEPS = 8
 MOST_WARNINGS = 8
 LONGEST_PATCH = 2048
 
@@ -148,6 +149,10 @@ class MemoryDiagnosisStatus(Shape):
     evidence: Annotated[tuple[Evidence, ...], Field(max_length=MOST_EVIDENCE)] = ()
     missing: Annotated[tuple[Sentence, ...], Field(max_length=MOST_MISSING)] = ()
     """What would have made the verdict surer."""
+    next_steps: Annotated[tuple[Sentence, ...], Field(max_length=MOST_STEPS)] = ()
+    """What to do next about this mechanism in this runtime."""
+    would_settle: Annotated[tuple[Sentence, ...], Field(max_length=MOST_STEPS)] = ()
+    """What to watch or to try so that the verdict becomes surer."""
     limit: Quantity | None = None
     """The memory limit in force."""
     request: Quantity | None = None

@@ -124,3 +124,7 @@ class Diagnosis:
     recommendation: Recommendation
     forecast: Forecast | None = None
     suspicion: Suspicion | None = None
+    next_steps: tuple[str, ...] = ()
+    """What to do next about this mechanism in this runtime, a sentence or two each, the most telling first."""
+    would_settle: tuple[str, ...] = ()
+    """What to watch or to try so that the verdict becomes surer; empty for a sure one."""
