@@ -9,6 +9,7 @@ them those on the program's own code once that was dropped.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,7 @@ _LAST = 0.2
 """Share of a life that is its end."""
 _START = 0.1
 _MOST_STEPS = 200
+_MOST_READ = 2000
 _HEAVY = 0.05
 """Refaults of more than this share of the cache in one step: what was dropped was needed."""
 _QUIET = 0.005
@@ -135,8 +137,9 @@ def pressure_of(run: Run) -> MemoryPressure | None:
     first, life = samples[0].t, samples[-1].t - samples[0].t
     if life <= 0:
         return None
-    begin = next(i for i, sample in enumerate(samples) if sample.t >= first + _START * life)
-    turn = next(i for i, sample in enumerate(samples) if sample.t >= first + (1 - _LAST) * life)
+    begin, turn = (
+        bisect_left(samples, first + share * life, key=lambda sample: sample.t) for share in (_START, 1 - _LAST)
+    )
     turn = min(max(turn, begin + 1), len(samples) - 2)
     before, end = samples[begin : turn + 1], samples[turn:]
     if len(before) < 2:
@@ -144,7 +147,8 @@ def pressure_of(run: Run) -> MemoryPressure | None:
     earlier = _counted(before, _refaults)
     span, last = before[-1].t - before[0].t, end[-1].t - end[0].t
     again, swapped_in = _counted(end, _refaults), _counted(end, _stat("workingset_refault_anon"))
-    caches = [value for sample in before if (value := _cache(sample)) is not None]
+    read = before[:: len(before) // _MOST_READ + 1]
+    caches = [value for sample in read if (value := _cache(sample)) is not None]
     return MemoryPressure(
         stalled=_share(end, _some),
         stalled_before=_share(before, _some),
