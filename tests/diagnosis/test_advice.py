@@ -103,6 +103,9 @@ def test_a_heap_leak_names_the_runtimes_own_profiler(runtime: Runtime | None, wo
 def test_a_heap_that_may_pass_the_limit_gets_a_setting_with_its_number(runtime: Runtime, setting: str) -> None:
     found = features(runtime)
     assert setting in next_steps(found, Cause.UNDERESTIMATED_LIMIT, Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT)[0]
+    small = replace(found, limit=128 * MIB)
+    step = next_steps(small, Cause.UNDERESTIMATED_LIMIT, Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT)[0]
+    assert ("MinRAMPercentage" in step) is (runtime is Runtime.JVM)
     unknown = replace(found, limit=None)
     assert next_steps(unknown, Cause.UNDERESTIMATED_LIMIT, Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT)
 

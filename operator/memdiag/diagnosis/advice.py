@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from memdiag.diagnosis.arenas import retained_in_arenas
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.profilers import HEAP, OUTSIDE, TASKS
-from memdiag.diagnosis.runtime import SETTING_OF_CAP, Runtime
+from memdiag.diagnosis.runtime import HOTSPOT_LEAST, SETTING_OF_CAP, Runtime
 from memdiag.diagnosis.words import human_bytes, percent
 from memdiag.model.verdict import Cause, Mechanism
 
@@ -39,9 +39,13 @@ def _heap_setting(found: Features) -> str:
     """Return the setting that keeps this runtime's heap within the limit."""
     runtime, limit = found.runtime.runtime, "the limit" if found.limit is None else human_bytes(found.limit)
     if runtime is Runtime.JVM:
+        small = found.limit is not None and found.limit / 2 < HOTSPOT_LEAST
+        flag = "-XX:MaxRAMPercentage"
+        if small:
+            flag = "-XX:MinRAMPercentage (in so small a container the JVM does not read MaxRAMPercentage)"
         return (
-            f"Set -XX:MaxRAMPercentage={100 * _HEAP_SHARE:.0f} and no -Xmx, so that the heap follows the limit of "
-            f"{limit}{_exact(found, '-Xmx{}m', _HEAP_SHARE)}. Below about 250 MiB it is -XX:MinRAMPercentage."
+            f"Drop -Xmx and set {flag} to {100 * _HEAP_SHARE:.0f}: the heap then follows the limit of "
+            f"{limit}{_exact(found, '-Xmx{}m', _HEAP_SHARE)}."
         )
     if runtime is Runtime.NODE:
         size = _mebibytes(found, _NODE_SHARE)

@@ -21,7 +21,8 @@ from enum import StrEnum
 from memdiag.model.trace import Trace
 
 _MIB = 2**20
-_HOTSPOT_LEAST = int(96 * 1.3 * _MIB)
+HOTSPOT_LEAST = int(96 * 1.3 * _MIB)
+"""Bytes: where half of the memory is less, HotSpot reads MinRAMPercentage instead of MaxRAMPercentage."""
 _V8_LEAST, _V8_MOST, _V8_MOST_LARGE, _V8_LARGE = 256 * _MIB, 2**31, 2**32, 15 * 2**30
 _DOTNET_LEAST = 20 * _MIB
 _MOST_LINES = 64
@@ -154,9 +155,9 @@ def _jvm_cap(settings: Mapping[str, float], limit: int | None) -> tuple[int | No
         return None, None
     small = memory * settings.get("-XX:MinRAMPercentage", 50.0) / 100
     name = next((key for key in ("-XX:MaxRAMPercentage", "-XX:MaxRAM") if key in settings), "default")
-    if small < _HOTSPOT_LEAST:
+    if small < HOTSPOT_LEAST:
         return int(small), name
-    return int(max(memory * settings.get("-XX:MaxRAMPercentage", 25.0) / 100, _HOTSPOT_LEAST)), name
+    return int(max(memory * settings.get("-XX:MaxRAMPercentage", 25.0) / 100, HOTSPOT_LEAST)), name
 
 
 def _node_cap(settings: Mapping[str, float], limit: int | None) -> tuple[int | None, str | None]:
