@@ -206,6 +206,13 @@ def test_a_noisy_plateau_gets_room_by_its_own_noise() -> None:
     assert wished(Mechanism.NO_HEADROOM, seen(found.trace, Surroundings(headroom_percent=30))) == pytest.approx(130)
 
 
+@pytest.mark.parametrize(
+    "levels", [[94.0, 93.0] * 6, [60 + n * 0.9 for n in range(42)]], ids=["too few samples", "a way up"]
+)
+def test_what_is_no_plateau_is_raised_by_steps(levels: list[float]) -> None:
+    assert wished(Mechanism.NO_HEADROOM, seen(container(life(levels)))) == 150
+
+
 def test_a_cache_is_sized_by_where_it_comes_to_rest() -> None:
     levels = [20 + 95 * (1 - math.exp(-n / 60)) for n in range(110)]
     found = seen(container(life(levels)))

@@ -29,6 +29,9 @@ _LEAST_BESIDE_HEAP = 64 * MEBIBYTE
 """What a runtime needs beside its heap where samples do not show more: class data, compiled code, stacks, buffers."""
 _MUCH_LESS = 0.75
 """Share of the least limit that the usual level must stay below, for the request to be worth another number."""
+_CALM = 0.05
+"""Most that a plateau's spread may be, as a share of the limit."""
+_FEWEST_OF_PLATEAU = 24
 _NEAR_PLATEAU = 0.75
 """Level over the limit below which a plateau has room, so that it was something else that hit the limit."""
 
@@ -100,6 +103,9 @@ def _noisy_plateau(found: Features, sized: Sizing) -> Wish:
     if level is None or usual is None or cut is None or not sized.cut_now or level < _NEAR_PLATEAU * cut:
         return escalate(found, sized)
     spread = max(sized.noise, (usual - level) / 1.645)  # the 95 % point of the normal law
+    longest = max(len(one.points) for one in found.series)
+    if spread > _CALM * cut or longest < _FEWEST_OF_PLATEAU:
+        return escalate(found, sized)  # a way up is no plateau
     excursion = max(cut - level, 0)
     room = max(_EXCURSIONS * excursion, _DEVIATIONS * spread)
     wanted = max(level + room, _NO_LESS * cut)
