@@ -98,7 +98,7 @@ def test_replicas_that_rise_alike_make_a_leak_surer() -> None:
     alone, together = diagnose(one), diagnose(one, others)
     assert together.cause is Cause.LEAK
     assert together.confidence > alone.confidence
-    assert any(piece.name == "replicas" for piece in together.evidence)
+    assert any(piece.name == "replicas_rise" for piece in together.evidence)
 
 
 def test_a_leak_in_shared_memory_is_named_so() -> None:

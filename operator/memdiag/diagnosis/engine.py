@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from memdiag.diagnosis import recommendation, summary
 from memdiag.diagnosis.advice import next_steps
 from memdiag.diagnosis.causes import MECHANISMS
-from memdiag.diagnosis.evidence import CANDIDATES, missing, weigh
+from memdiag.diagnosis.evidence import missing, observe, weigh
 from memdiag.diagnosis.features import Features, measure
-from memdiag.diagnosis.numbers import logistic
 from memdiag.diagnosis.settling import settle
+from memdiag.diagnosis.weights import CANDIDATES, WEIGHTS, Weights
 from memdiag.diagnosis.which_kill import Kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
-LEAST_SCORE = 1.2
-LEAST_MARGIN = 1.0
-"""Log-odds by which a cause must stand out, and be ahead of the next: below it the verdict is Inconclusive."""
+LEAST_CONFIDENCE = 0.7
+"""Probability at which a cause is a verdict; below it the verdict is Inconclusive."""
+MOST_LEAK_BESIDE_LOW = 0.1
+"""A low limit is no verdict while a leak is likelier than this: more memory only hides a leak."""
 
-_STEEPNESS = 0.8
-_COST_OF_A_GAP = 0.03
-_NEVER_SURER = 0.97
+_NEVER_SURER = 0.98
+_COST_OF_A_DOUBT = 0.04
 _UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
 
 
-def _choose(evidence: Sequence[Evidence], gaps: int) -> tuple[Cause, float, bool]:
-    """Return the cause that is ahead, its confidence, and whether that is enough for a verdict."""
-    scores = {cause: sum(e.weight for e in evidence if e.cause is cause) for cause in CANDIDATES}
-    first, second = sorted(scores, key=lambda cause: -scores[cause])[:2]
-    margin = scores[first] - max(scores[second], 0.0)
-    confidence = logistic(_STEEPNESS * margin) * (1 - _COST_OF_A_GAP * gaps)
-    enough = scores[first] >= LEAST_SCORE and margin >= LEAST_MARGIN
-    return first, max(0.0, min(_NEVER_SURER, confidence)), enough
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    cause: Cause
+    confidence: float
+    enough: bool
+
+
+def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
+    """Return the likeliest cause, how likely it is, and whether that is enough for a verdict."""
+    scores = {cause: math.fsum(e.weight for e in evidence if e.cause is cause) for cause in CANDIDATES}
+    highest = max(scores.values())
+    odds = {cause: math.exp(score - highest) for cause, score in scores.items()}
+    chances = {cause: share / sum(odds.values()) for cause, share in odds.items()}
+    first = max(CANDIDATES, key=lambda cause: chances[cause])
+    doubts = (found.limit is None) + any(not one.whole for one in found.series)
+    doubts += found.kill is not None and not found.kill.certain
+    confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
+    hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW
+    return _Choice(first, confidence, confidence >= LEAST_CONFIDENCE and not hides)
 
 
 def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:
@@ -72,25 +85,27 @@ def _verdict(found: Features, cause: Cause, confidence: float, evidence: Sequenc
     )
 
 
-def _without_kill(found: Features) -> Diagnosis:
-    evidence = weigh(found) if found.shapes else ()
-    gaps = missing(found)
-    cause, confidence, enough = _choose(evidence, len(gaps))
+def _without_kill(found: Features, weights: Weights) -> Diagnosis:
+    evidence = weigh(observe(found), weights)
+    choice = _choose(found, evidence)
     near = found.limit is not None and found.highest >= 0.8 * found.limit
-    worrying = enough and (cause is not Cause.UNDERESTIMATED_LIMIT or near)
-    suspicion = Suspicion(cause, MECHANISMS[cause](found), round(confidence, 3)) if worrying else None
+    worrying = choice.enough and (choice.cause is not Cause.UNDERESTIMATED_LIMIT or near)
+    suspicion = (
+        Suspicion(choice.cause, MECHANISMS[choice.cause](found), round(choice.confidence, 3)) if worrying else None
+    )
+    advice = recommendation.no_kill(found, suspected=suspicion is not None)
     return Diagnosis(
         cause=None,
         mechanism=None,
         confidence=0.0,
-        summary=summary.no_kill(found, suspicion),
+        summary=summary.no_kill(found, suspicion, advice),
         evidence=evidence,
-        missing=gaps,
-        recommendation=recommendation.no_kill(found),
+        missing=missing(found),
+        recommendation=advice,
         forecast=recommendation.forecast(found),
         suspicion=suspicion,
         next_steps=() if suspicion is None else next_steps(found, suspicion.cause, suspicion.mechanism),
-        would_settle=() if suspicion is None else settle(found, None, confidence),
+        would_settle=() if suspicion is None else settle(found, None, choice.confidence),
     )
 
 
@@ -100,24 +115,25 @@ def diagnose(
     *,
     limit_hit: LimitHit | None = None,
     surroundings: Surroundings | None = None,
+    weights: Weights = WEIGHTS,
 ) -> Diagnosis:
     """Return why the newest kill of a trace happened and what to do about it.
 
     `siblings` are traces of other replicas of the same workload and container; `limit_hit` is whose limit was hit,
-    where the caller knows it from the kernel's report; `surroundings` bound the recommendation. A trace without a kill
-    has cause None, and a suspicion when its shape suggests a cause.
+    where the caller knows it from the kernel's report; `surroundings` bound the recommendation. `weights`
+    are the fitted ones unless somebody measures how well others do. A trace without a kill has cause None, and a
+    suspicion when its shape suggests a cause.
     """
     found = measure(trace, siblings, limit_hit, surroundings or Surroundings())
     kill = found.kill
     if kill is None:
-        return _without_kill(found)
+        return _without_kill(found, weights)
     known = _of_the_kill(kill)
     if known is not None:
         cause, confidence, piece = known
         return _verdict(found, cause, confidence, [piece])
-    evidence = weigh(found) if found.shapes else ()
-    cause, confidence, enough = _choose(evidence, len(missing(found)))
-    if not enough or kill.kernel is None:
-        doubt = 1 - confidence if evidence else 1.0
-        return _verdict(found, Cause.INCONCLUSIVE, doubt, evidence)
-    return _verdict(found, cause, confidence, evidence)
+    evidence = weigh(observe(found), weights)
+    choice = _choose(found, evidence)
+    if not choice.enough or kill.kernel is None:
+        return _verdict(found, Cause.INCONCLUSIVE, 1 - choice.confidence, evidence)
+    return _verdict(found, choice.cause, choice.confidence, evidence)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from statistics import median
 
 from memdiag.diagnosis.composition import Composition, composition_of
-from memdiag.diagnosis.load import Load, load_of
+from memdiag.diagnosis.functions import Functions, functions_of
+from memdiag.diagnosis.load import Load, load_of, signal_of
 from memdiag.diagnosis.pressure import MemoryPressure, pressure_of
 from memdiag.diagnosis.restarts import Restarts, restarts_of
+from memdiag.diagnosis.revisions import Revision, revision_of
 from memdiag.diagnosis.runtime import RuntimeFacts, runtime_of
 from memdiag.diagnosis.series import Series, limit_of, series_of
 from memdiag.diagnosis.shape import Shape, shape_of
+from memdiag.diagnosis.starts import Starts, starts_of
 from memdiag.diagnosis.which_kill import Kill, find_kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
@@ -48,6 +51,9 @@ class Features:
     """The runs that verdicts rest on: those that ended at the limit, where there are any."""
     restarts: Restarts | None
     load: Load | None
+    functions: Functions | None
+    starts: Starts
+    revision: Revision | None
     composition: Composition | None
     pressure: MemoryPressure | None
     """Of the newest run that verdicts rest on."""
@@ -58,6 +64,11 @@ class Features:
     def typical(self, read: Callable[[Shape], float]) -> float:
         """Return the median of a feature over the runs that verdicts rest on."""
         return median(read(shape) for shape in self.shapes)
+
+    @property
+    def scale(self) -> float:
+        """Return what sizes are shares of: the limit, else the highest demand; bytes."""
+        return float(self.limit or max((shape.peak for shape in self.all_shapes), default=0.0) or 1.0)
 
     @property
     def samples(self) -> int:
@@ -162,6 +173,8 @@ def measure(
     series = series_of(trace, kill)
     all_shapes = _shapes(series, limit)
     shapes = _weighty(all_shapes, killed=any(shape.series.killed for shape in all_shapes))
+    signal = signal_of(series)
+    starts = starts_of(series, limit or max((shape.peak for shape in all_shapes), default=1.0))
     others: list[Shape] = []
     for sibling in siblings:
         its_limit = limit_of(sibling)
@@ -177,7 +190,10 @@ def measure(
         all_shapes=all_shapes,
         shapes=shapes,
         restarts=restarts_of(series, all_shapes, limit) if limit else None,
-        load=load_of(series),
+        load=load_of(series, signal),
+        starts=starts,
+        revision=revision_of(series, all_shapes, starts, limit) if limit else None,
+        functions=functions_of(series, signal.counters if signal else [None] * len(series), starts),
         composition=composition_of([shape.series.run.samples for shape in shapes]),
         pressure=pressure_of(shapes[-1].series.run) if shapes else None,
         runtime=runtime_of(trace, limit),

@@ -15,13 +15,25 @@ _MOST_BINS = 24
 _MOST_READ = 480
 """Counters only ever rise, so that a part of a long run needs no more readings than this over the whole."""
 _FEWEST_ROWS = 6
+_FEWEST_READINGS = 6
 
 _SIGNALS: tuple[tuple[str, Callable[[Sample], int | None], float], ...] = (
-    ("network packets", lambda sample: sample.net.get("rx_packets"), 20.0),
-    ("CPU time", lambda sample: sample.level.cpu.get("usage_usec"), 1000.0),
+    ("network packets", lambda sample: sample.net.get("rx_packets"), 60.0),
+    ("CPU time", lambda sample: sample.level.cpu.get("usage_usec"), 20000.0),
 )
-"""Load signals and the least of each that a part of a life must hold on average to be more than stray noise; the better
-signal first: CPU may also climb because memory did (garbage collection, reclaim)."""
+"""Load signals and the least of each that a life must hold on average to be more than stray noise; the better signal
+first: CPU may also climb because memory did (garbage collection, reclaim)."""
+
+Counter = tuple[tuple[float, float], ...]
+"""Age in seconds and value of a signal that only ever rises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The load of every life by one signal, None for a life in which it is not known."""
+
+    name: str
+    counters: tuple[Counter | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +65,29 @@ class _Row:
     age: float
     load: float
     demand: float
-    counted: float
 
 
-def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
-    every = len(series.run.samples) // _MOST_READ + 1
-    chosen = series.run.samples[::every]
-    counter = [(s.t - series.begin, float(value)) for s in chosen if (value := read(s)) is not None]
-    if len(counter) < 6 or len(series.points) < 6:
+def _counter(series: Series, read: Callable[[Sample], int | None]) -> Counter | None:
+    samples = series.run.samples
+    every = len(samples) // _MOST_READ + 1
+    chosen = samples[::every] if every == 1 else (*samples[::every], samples[-1])
+    found = tuple((s.t - series.begin, float(value)) for s in chosen if (value := read(s)) is not None)
+    return found if len(found) >= _FEWEST_READINGS else None
+
+
+def signal_of(series: Sequence[Series]) -> Signal | None:
+    """Return the best signal of load that was recorded, None when there is none."""
+    for name, read, least in _SIGNALS:
+        counters = tuple(_counter(one, read) for one in series)
+        known = [counter for counter in counters if counter is not None]
+        counted = sum(counter[-1][1] - counter[0][1] for counter in known)
+        if known and counted >= least * len(known):
+            return Signal(name, counters)
+    return None
+
+
+def _rows(series: Series, counter: Counter | None) -> list[_Row]:
+    if counter is None or len(series.points) < _FEWEST_READINGS:
         return []
     first, last = counter[0][0], counter[-1][0]
     count = min(_MOST_BINS, max(len(counter) // 3, min(len(counter) // 2, 8)))
@@ -70,7 +97,7 @@ def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
     edges = [first + width * place for place in range(count + 1)]
     at = [interpolate(counter, edge) for edge in edges]
     sums = [[0.0, 0] for _ in range(count)]
-    for age, demand in series.points[:: len(series.points) // _MOST_READ + 1]:
+    for age, demand in series.points:
         if first <= age <= last:
             place = min(int((age - first) / width), count - 1)
             sums[place][0] += demand
@@ -80,7 +107,7 @@ def _rows(series: Series, read: Callable[[Sample], int | None]) -> list[_Row]:
         if place and high >= low:  # the first part of a life is the program's start, not its load
             age = (edges[place] + edges[place + 1]) / 2
             demand = total / found if found else interpolate(series.points, age)
-            rows.append(_Row(series.begin + age, age, (high - low) / width, demand, high - low))
+            rows.append(_Row(series.begin + age, age, (high - low) / width, demand))
     return rows
 
 
@@ -120,12 +147,9 @@ def _fit(rows: Sequence[_Row], signal: str) -> Load | None:
     )
 
 
-def load_of(series: Sequence[Series]) -> Load | None:
-    """Return the relation of demand to the best load signal that was recorded, None when there is none."""
-    for signal, read, least in _SIGNALS:
-        rows = [row for one in series for row in _rows(one, read)]
-        if len(rows) >= _FEWEST_ROWS and fmean(row.counted for row in rows) >= least:
-            found = _fit(rows, signal)
-            if found is not None:
-                return found
-    return None
+def load_of(series: Sequence[Series], signal: Signal | None) -> Load | None:
+    """Return the relation of demand to a signal of load, None when that is not known."""
+    if signal is None:
+        return None
+    rows = [row for one, counter in zip(series, signal.counters, strict=True) for row in _rows(one, counter)]
+    return _fit(rows, signal.name) if len(rows) >= _FEWEST_ROWS else None

@@ -1,37 +1,54 @@
-"""Series: the demand of each run over its age, ready for shape features."""
+"""Series: the demand of each life of a container over its age, ready for features.
+
+A life begins with a run or with a kill inside a run that lives on, and ends with the next kill or the run's end.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from memdiag.diagnosis.which_kill import Kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Run, Trace
 
+MOST_POINTS = 1000
+"""Points of one life that features look at: of more, each part's first, least, largest and last are kept."""
+
+Points = tuple[tuple[float, float], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One run's demand. Ages are seconds since the start (or since the first sample where nobody saw the start)."""
+    """One life's demand. Ages are seconds since its start (or since the first sample where nobody saw the start)."""
 
     index: int
     run: Run
+    """The run with the samples and kills of this life only."""
     begin: float
     life: float
-    points: tuple[tuple[float, float], ...]
+    points: Points
     """Age and demand in bytes, in order."""
     killed: bool
-    """The run ended at the container's limit, so its last demand is only known to be at least the limit."""
+    """The life ended at the container's limit, so its last demand is only known to be at least the limit."""
     ended: bool
     start_seen: bool
     whole: bool
     """Demand is the true one; False when memory.current had to stand in for it."""
+    born_of_kill: bool = False
+    """A kill inside the same run began it: what other processes hold was not given back."""
 
     @property
     def step(self) -> float:
-        """Return the usual distance of two samples near the run's end, in seconds."""
+        """Return the usual distance of two samples near the life's end, in seconds."""
         gaps = sorted(b[0] - a[0] for a, b in pairwise(self.points[-12:]))
         return gaps[len(gaps) // 2] if gaps else self.life
+
+    @property
+    def end(self) -> float:
+        """Return when the life ended, Unix seconds."""
+        return self.begin + self.life
 
 
 def limit_of(trace: Trace) -> int | None:
@@ -43,6 +60,20 @@ def limit_of(trace: Trace) -> int | None:
             if sample.level.max == "max":
                 return trace.limit_bytes
     return trace.limit_bytes
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> Points:
+    """Return at most `most` points that keep the curve's envelope: of each part its first, least, largest and last."""
+    if len(points) <= most:
+        return tuple(points)
+    size = -(-len(points) // (most // 4))
+    kept: list[tuple[float, float]] = []
+    for first in range(0, len(points), size):
+        part = points[first : first + size]
+        values = [value for _, value in part]
+        places = {0, values.index(min(values)), values.index(max(values)), len(part) - 1}
+        kept += [part[place] for place in sorted(places)]
+    return tuple(kept)
 
 
 def _points(run: Run) -> tuple[list[tuple[float, float]], bool]:
@@ -64,28 +95,46 @@ def _killed(run: Run, newest: bool, kill: Kill | None) -> bool:
     )
 
 
+def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, Run]]:
+    """Yield begin, end and samples of each life of a run."""
+    begin = first
+    for kill in run.kills:
+        if kill.t - begin > 0 and last - kill.t > 0:
+            samples = tuple(s for s in run.samples if begin <= s.t <= kill.t)
+            if samples:
+                yield begin, kill.t, replace(run, samples=samples, kills=())
+                begin = kill.t
+    rest = run.samples if begin == first else tuple(s for s in run.samples if s.t > begin)
+    if rest or begin == first:
+        yield begin, last, replace(run, samples=rest, kills=())
+
+
 def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
-    """Return the series of every run that has at least one usable sample or a known beginning and end."""
+    """Return the series of every life that has at least one usable sample or a known beginning and end."""
     found: list[Series] = []
     for index, run in enumerate(trace.runs):
-        points, whole = _points(run)
-        first = run.started if run.started is not None else points[0][0] if points else None
-        last = run.end.t if run.end is not None else points[-1][0] if points else None
+        times = [sample.t for sample in run.samples[:1] + run.samples[-1:]]
+        first = run.started if run.started is not None else times[0] if times else None
+        last = run.end.t if run.end is not None else times[-1] if times else None
         if first is None or last is None:
             continue
-        first = min(first, points[0][0]) if points else first
-        last = max(last, points[-1][0]) if points else last
-        found.append(
-            Series(
-                index=index,
-                run=run,
-                begin=first,
-                life=max(last - first, 1e-3),
-                points=tuple((t - first, demand) for t, demand in points),
-                killed=_killed(run, kill is not None and kill.run == index, kill),
-                ended=run.end is not None,
-                start_seen=run.started is not None,
-                whole=whole,
+        first, last = min([first, *times]), max([last, *times])
+        for begin, end, life in _lives(run, first, last):
+            points, whole = _points(life)
+            within = end < last
+            newest = kill is not None and kill.run == index
+            found.append(
+                Series(
+                    index=len(found),
+                    run=life,
+                    begin=begin,
+                    life=max(end - begin, 1e-3),
+                    points=thinned([(t - begin, demand) for t, demand in points]),
+                    killed=within or _killed(run, newest, kill),
+                    ended=within or run.end is not None,
+                    start_seen=begin > first or run.started is not None,
+                    whole=whole,
+                    born_of_kill=begin > first,
+                )
             )
-        )
     return found

@@ -14,6 +14,7 @@ _MOST_BINS = 12
 _END_SHARE = 0.05
 _END_STEPS = 2.5
 _EXCURSION = 0.1
+_LEAST_WAY = 0.25
 _START_SHARES = (0.2, 0.35, 0.5)
 """Shares of a life within which a program may still be starting, tried in this order."""
 _LEVEL = 0.08
@@ -57,6 +58,8 @@ class Shape:
     """How many samples saw the final way up."""
     returns: int
     """How often demand rose by a tenth of the limit above its floor and came back."""
+    fall: float
+    """Largest fall behind the start from a peak to a later low, share of the way to the limit."""
     slope: float
     """Rise of the floor, bytes a second (Theil-Sen)."""
     at_birth: float
@@ -109,6 +112,14 @@ def _returns(points: tuple[tuple[float, float], ...], limit: float) -> int:
             count += 1
             low = high = demand
     return count
+
+
+def _fall(points: tuple[tuple[float, float], ...]) -> float:
+    high = fall = 0.0
+    for _, demand in points:
+        high = max(high, demand)
+        fall = max(fall, high - demand)
+    return fall
 
 
 def _bends(floor: list[tuple[float, float]], limit: float) -> tuple[float | None, float | None, float | None]:
@@ -174,6 +185,7 @@ def shape_of(series: Series, limit: float) -> Shape | None:
         ascent=(life - low_age) / life,
         ascent_samples=sum(age > low_age for age, _ in points),
         returns=_returns(tuple(point for point in points if point[0] >= started[0][0]), limit),
+        fall=_fall(tuple(point for point in points if point[0] >= started[0][0])) / max(way, _LEAST_WAY * limit),
         slope=slope[0],
         at_birth=median(demand - slope[0] * age for age, demand in started) / limit,
         slope_low=slope[1],

@@ -1,0 +1,109 @@
+"""Rules about restarts, revisions and replicas: what came back after a restart, and what went alike elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from memdiag.diagnosis.features import Features, is_rising
+from memdiag.diagnosis.observation import Observation, ramp
+from memdiag.diagnosis.words import percent
+
+
+def reset(found: Features) -> Iterator[Observation]:
+    """Tell whether a restart made memory small again."""
+    restarts = found.restarts
+    if restarts is None or restarts.reset is None or found.flat:
+        return
+    share = restarts.reset
+    text = f"A restart made memory small again: {percent(share)} of the rise was gone early in the next life."
+    yield Observation("reset", ramp(share, 0.4, 0.8), share, 0.4, text)
+    text = f"A restart did not help: early in the next life {percent(1 - share)} of the rise was back."
+    yield Observation("not_reset", ramp(share, 0.6, 0.2), share, 0.6, text)
+
+
+def next_lives(found: Features) -> Iterator[Observation]:
+    """Tell whether the limit was reached sooner after a restart, or at much the same age."""
+    restarts = found.restarts
+    if restarts is None or restarts.quicker is None or found.flat:
+        return
+    ratio = restarts.quicker
+    text = f"After a restart the limit was reached in {percent(ratio)} of the time that the first life took."
+    yield Observation("sooner", ramp(ratio, 0.75, 0.35), ratio, 0.75, text)
+    text = f"After a restart the limit was reached at much the same age ({percent(ratio)} of the first life)."
+    yield Observation("same_age", min(ramp(ratio, 0.5, 0.8), ramp(ratio, 2.0, 1.3)), ratio, 0.5, text)
+
+
+def one_life(found: Features) -> Iterator[Observation]:
+    """Tell of a rise that no restart has tried."""
+    if found.rising and found.restarts is None:
+        text = "Only one life was seen: data that a restart brings back could have grown in the same way."
+        yield Observation("one_life", 1.0, 1, 2, text)
+
+
+def paces(found: Features) -> Iterator[Observation]:
+    """Tell whether the lives rose at the same pace."""
+    restarts = found.restarts
+    if restarts is None or restarts.alike is None or not found.rising:
+        return
+    text = f"The lives rose at paces that agree to {percent(restarts.alike)}."
+    yield Observation("same_pace", ramp(restarts.alike, 0.4, 0.8), restarts.alike, 0.4, text)
+    yield Observation("other_pace", ramp(restarts.alike, 0.4, 0.1), restarts.alike, 0.4, text)
+
+
+def start_levels(found: Features) -> Iterator[Observation]:
+    """Each life began higher than the one before."""
+    restarts = found.restarts
+    if restarts is None or restarts.base_steps is None:
+        return
+    steps = restarts.base_steps
+    text = f"Each life began higher than the one before: the start level rose {percent(steps)} of the way to the limit."
+    yield Observation("start_levels", ramp(steps, 0.08, 0.4) if restarts.bases_rise else 0.0, steps, 0.08, text)
+
+
+def revision(found: Features) -> Iterator[Observation]:
+    """Tell whether the level stepped up with a new revision or image."""
+    change = found.revision
+    if change is None:
+        return
+    text = (
+        f"Demand behind the start is {change.ratio:.1f} times what it was in the previous revision, and level in both."
+        if change.level
+        else f"The previous revision did not rise like this one (level then: {percent(change.before)} of the limit)."
+    )
+    strength = ramp(change.ratio, 1.1, 1.4)
+    yield Observation("revision_step", strength if change.level else 0.0, change.ratio, 1.1, text)
+    yield Observation("revision_rise", 0.0 if change.level else 1.0, change.before, None, text)
+
+
+def replicas(found: Features) -> Iterator[Observation]:
+    """Tell whether the other replicas rose alike."""
+    if not found.siblings or not found.rising:
+        return
+    rising = sum(is_rising(s.trend, s.rise, s.rise_share) for s in found.siblings)
+    share = rising / len(found.siblings)
+    text = f"{rising} of {len(found.siblings)} other replicas rose in the same way."
+    yield Observation("replicas_rise", ramp(share, 0.5, 1.0), share, 0.5, text)
+    if len(found.siblings) >= 2:
+        yield Observation("replicas_level", ramp(share, 0.5, 0.0), share, 0.5, text)
+
+
+def runtime_cap(found: Features) -> Iterator[Observation]:
+    """Memory stands level near the limit while CPU time climbs: a full heap that its collector fights for."""
+    load = found.load
+    if load is None or load.signal != "CPU time" or not found.flat or not found.shapes:
+        return
+    near = found.typical(lambda shape: shape.base / shape.limit)
+    text = f"CPU time climbed {load.grew:.1f} times while memory stayed level near the limit, as before a full heap."
+    yield Observation("runtime_cap", ramp(load.grew, 1.6, 3.0) * ramp(near, 0.65, 0.8), load.grew, 1.6, text)
+
+
+RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
+    reset,
+    next_lives,
+    one_life,
+    paces,
+    start_levels,
+    revision,
+    replicas,
+    runtime_cap,
+)
