@@ -1,4 +1,4 @@
-"""Asks a workload for what its plan says, from its own network namespace: datagrams, or SET to Redis."""
+"""Asks a workload for what its plan says, from its own network: datagrams, SET to Redis, SQL to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+from testbed.workloads import postgres
 from testbed.workloads.plan import Plan
 
 PORT = 7000
@@ -24,6 +25,8 @@ class Client:
         self._stopped = threading.Event()
         self._socket: socket.socket | None = None
         self._sent = 0
+        self._session = plan.program in ("redis", "postgres")
+        self._queries = postgres.requests(plan.mode, plan.parameters, self._rng)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -42,13 +45,15 @@ class Client:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            kind = socket.SOCK_STREAM if self._plan.program == "redis" else socket.SOCK_DGRAM
+            kind = socket.SOCK_STREAM if self._session else socket.SOCK_DGRAM
             found = socket.socket(socket.AF_INET, kind)
             try:
                 found.connect(("127.0.0.1", PORT))
             except OSError:
                 found.close()
                 raise
+            if self._plan.program == "postgres":
+                found.sendall(postgres.greeting())
             found.setblocking(False)
             self._socket = found
         return self._socket
@@ -63,8 +68,10 @@ class Client:
             self._disconnect()
 
     def _words(self) -> bytes:
-        if self._plan.program != "redis":
+        if not self._session:
             return b"request"
+        if self._plan.program == "postgres":
+            return next(self._queries)
         keys = self._plan.parameters.get("keys")
         key = f"{self._rng.randrange(int(keys)) if keys else self._sent:012d}".encode()
         each = self._plan.parameters["each"]
@@ -81,7 +88,7 @@ class Client:
             return
         except OSError:
             pass
-        if self._plan.program == "redis":
+        if self._session:
             self._disconnect()
 
     def _disconnect(self) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 MIB = 2**20
 
-Program = Literal["python", "c", "node", "java", "redis"]
+Program = Literal["python", "c", "node", "java", "redis", "postgres"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Load:
     """What the end of the trace has more than its begin, as a share of the level."""
     fall: float = 0.0
     """What each stretch of `period` loses until its end, as a share of the level."""
+    steps: tuple[float, ...] = ()
+    """Factors of the level, each for an equal stretch of the trace."""
     crowd_chance: float = 0.0
     """Of a crowd in any quarter of a second."""
     crowd: tuple[int, int] = (0, 0)
@@ -35,7 +37,8 @@ class Load:
         """Return the expected requests a second at `t` seconds into the trace."""
         waves = 1 + self.wave * math.sin(2 * math.pi * t / self.period + self.phase)
         trend = 1 + self.ramp * t / self.seconds - self.fall * ((t / self.period) % 1)
-        return max(0.2, self.level * waves * trend)
+        step = self.steps[min(int(t / self.seconds * len(self.steps)), len(self.steps) - 1)] if self.steps else 1.0
+        return max(0.2, self.level * waves * trend * step)
 
     def requests(self, t: float, rng: random.Random) -> int:
         """Return how many requests to send in the quarter of a second at `t`."""
@@ -63,6 +66,12 @@ class Plan:
     """Parameters of the second revision, which the second run begins."""
     options: tuple[str, ...] = ()
     """Of the runtime."""
+    rolled_out_after: float | None = None
+    """Seconds until the first run is ended (SIGTERM) by the roll-out of what comes later."""
+    limit_before: int | None = None
+    """Bytes: what the first run was given, where a roll-out changed it."""
+    backs_off: bool = False
+    """Whether the pauses between runs become longer, as the kubelet's in a crash loop do."""
     restart_every: float | None = None
     """Seconds between planned restarts (SIGTERM)."""
     kill_after: float | None = None
@@ -78,8 +87,10 @@ class Plan:
     reads: bool = False
     """Whether it is told the path of a large file (`file`)."""
     neighbour: Mapping[str, float] = field(default_factory=dict)
-    """Parameters of a protected neighbour under one ancestor, whose limit is `ancestor_limit`."""
+    """Parameters of a protected neighbour, under one ancestor whose limit is `ancestor_limit` where that is known."""
     ancestor_limit: int | None = None
+    node_memory: int | None = None
+    """Bytes of a node of its own, where the neighbour is outside the pods and takes what the node has."""
 
     @property
     def seconds(self) -> float:

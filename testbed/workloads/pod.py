@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -23,13 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from memdiag.cli.record import Recorder, record
+from memdiag.kernel.files import parse_meminfo
 from memdiag.kernel.klog import KernelLog
 from memdiag.kernel.reader import CgroupGoneError, CgroupReader
+from memdiag.model.runtime import heap_settings
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import dump, header_line
-from testbed.workloads import families
+from testbed.workloads import families, postgres
 from testbed.workloads.client import Client
-from testbed.workloads.plan import MIB, Plan
+from testbed.workloads.plan import Plan
 from testbed.workloads.thin import Thinner
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -39,19 +40,6 @@ _CONTROLLERS = "+memory +pids +cpu"
 _SIGTERM_EXIT = 143
 _GRACE_SECONDS = 4
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
-_HEAP_SETTING = re.compile(r"(-Xmx|-XX:MaxDirectMemorySize=|--max-old-space-size=)(\d+)([kmg]?)")
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-
-
-def heap_settings(plan: Plan) -> dict[str, float]:
-    """Return the heap settings that a workload is started with, as its runtime spells them: bytes, or a plain count."""
-    found = {name: float(value) for name, value in _ENVIRONMENT.items()}
-    for option in plan.options:
-        if match := _HEAP_SETTING.fullmatch(option):
-            name, number, unit = match.groups()
-            # Node counts its old space in MiB
-            found[name.rstrip("=")] = int(number) * (MIB if plan.program == "node" else _UNITS[unit])
-    return found
 
 
 def words(plan: Plan, work: Path, parameters: Mapping[str, float], data: Path) -> list[str]:
@@ -65,7 +53,9 @@ def words(plan: Plan, work: Path, parameters: Mapping[str, float], data: Path) -
         "node": ["node", *plan.options, str(PROGRAMS / "service.js"), plan.mode],
         "java": ["java", *plan.options, "-Xshare:auto", "-cp", str(work), "Service", plan.mode],
     }
-    if plan.program == "redis":
+    if plan.program == "postgres":
+        command = postgres.command(data, plan.options)
+    elif plan.program == "redis":
         keeps = "yes" if plan.keeps_data else "no"
         settings = {"port": "7000", "save": "", "appendonly": keeps, "auto-aof-rewrite-percentage": "0", "dir": data}
         command = ["redis-server", *(str(word) for key, value in settings.items() for word in (f"--{key}", value))]
@@ -92,7 +82,7 @@ class Pod:
         self.begin = 0.0
 
     def make(self) -> None:
-        """Make the cgroups above the container and the network."""
+        """Make the cgroups above the container, the network, and the disk where there is one."""
         self.pod.mkdir(parents=True, exist_ok=True)
         for folder in (CGROUPS / "kubepods", self.slice, self.pod):
             (folder / "cgroup.subtree_control").write_text(_CONTROLLERS)
@@ -102,6 +92,8 @@ class Pod:
         if ctypes.CDLL(None, use_errno=True).unshare(_NEW_NETWORK):
             raise OSError(ctypes.get_errno(), "unshare: no network namespace")
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        if self.plan.program == "postgres":
+            self.data = postgres.mount(self.work, self.data)
 
     def start(self, cgroup: Path, command: list[str], *, protect: bool = False) -> subprocess.Popen[bytes]:
         """Start a command in a cgroup."""
@@ -122,9 +114,13 @@ class Pod:
         """Start the protected neighbour where there is one; return its cgroup."""
         if not self.plan.neighbour:
             return None
-        cgroup = self.slice / "neighbour"
+        cgroup = CGROUPS / "neighbour" if self.plan.node_memory else self.slice / "neighbour"
         cgroup.mkdir()
-        pairs = [f"{key}={value:.6g}" for key, value in self.plan.neighbour.items()]
+        found = dict(self.plan.neighbour)
+        if self.plan.node_memory:
+            most = parse_meminfo(Path("/proc/meminfo").read_bytes())["MemAvailable"] - found.pop("leaves")
+            found.update({"most": most, "each": most / found.pop("seconds") / 2})
+        pairs = [f"{key}={value:.6g}" for key, value in found.items()]
         self.start(cgroup, [str(self.work / "service"), "hog", *pairs], protect=True)
         return cgroup
 
@@ -139,7 +135,8 @@ class Pod:
         identity = hashlib.sha256(f"{self.uid}/{number}".encode()).hexdigest()
         cgroup = self.pod / identity
         cgroup.mkdir()
-        (cgroup / "memory.max").write_text(str(self.plan.limit))
+        first = self.plan.limit_before if not number else None
+        (cgroup / "memory.max").write_text(str(first or self.plan.limit))
         (cgroup / "memory.swap.max").write_text("0")
         (cgroup / "memory.oom.group").write_text(str(int(self.plan.group)))
         thinner = Thinner()
@@ -147,7 +144,8 @@ class Pod:
         process = self.start(cgroup, words(self.plan, self.work, self.parameters(number), self.data))
         if self.plan.kill_after is not None:
             threading.Timer(self.plan.kill_after, process.kill).start()
-        planned = started + self.plan.restart_every if self.plan.restart_every else deadline
+        patience = (self.plan.rolled_out_after if not number else None) or self.plan.restart_every
+        planned = started + patience if patience else deadline
         ended = False
 
         def write(line: dict[str, Any]) -> None:
@@ -183,7 +181,7 @@ class Pod:
 
     def revision(self, number: int) -> str:
         """Return the revision of a run's image."""
-        return "2" if number and self.plan.later else "1"
+        return "2" if number and (self.plan.later or self.plan.limit_before) else "1"
 
     @staticmethod
     def empty(cgroup: Path, reader: CgroupReader) -> None:
@@ -215,7 +213,7 @@ class Pod:
             node="quick-kernel",
             limit_bytes=self.plan.limit,
             request_bytes=self.plan.limit // 2,
-            runtime=heap_settings(self.plan),
+            runtime=heap_settings(_ENVIRONMENT, words(self.plan, self.work, {}, self.data)),
         )
         self.lines.append(dump(header_line(trace)))
         neighbour, client = self.neighbour(), Client(self.plan, self.seed)
@@ -225,18 +223,24 @@ class Pod:
         client.stop()
         if neighbour is not None:
             (neighbour / "cgroup.kill").write_text("1")
+        if self.plan.program == "postgres":
+            postgres.unmount(self.data)
         target = self.work / "traces" / f"{self.family}-{self.seed}.jsonl.gz"
         partial = target.with_suffix(".partial")
         partial.write_bytes(gzip.compress("".join(self.lines).encode(), 9, mtime=0))
         partial.rename(target)
 
     def numbers(self, deadline: float) -> Iterator[int]:
-        """Count the runs, with a short pause between two, as the kubelet makes one."""
-        number = 0
+        """Count the runs, with a short pause between two, or one that doubles, as the kubelet makes them."""
+        number, pause = 0, 4.0
         while time.time() < deadline - 1:
             yield number
             number += 1
-            time.sleep(self.rng.uniform(1, 4))
+            if self.plan.backs_off and number > 1:
+                pause = min(2 * pause, 30)
+                time.sleep(pause)
+            else:
+                time.sleep(self.rng.uniform(1, 4))
 
 
 def repair(data: Path) -> None:

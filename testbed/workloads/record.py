@@ -13,7 +13,8 @@ from pathlib import Path
 
 from testbed import quick
 from testbed.shell import TestbedError, capture
-from testbed.workloads import families
+from testbed.workloads import families, postgres
+from testbed.workloads.plan import Plan
 
 _PROGRAMS = Path(__file__).resolve().parent / "programs"
 _LARGE_FILE = 160 * 2**20
@@ -48,18 +49,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _programs(work: Path) -> None:
+def _plan(name: str) -> Plan:
+    family, _, seed = name.rpartition("-")
+    return families.plan(family, int(seed))
+
+
+def _programs(work: Path, names: Sequence[str]) -> None:
     capture(["gcc", "-O0", "-Wall", "-pthread", "-o", work / "service", _PROGRAMS / "service.c"])
     if shutil.which("javac"):
         capture(["javac", "-d", work, _PROGRAMS / "Service.java"])
+    if any(_plan(name).program == "postgres" for name in names):
+        postgres.make_disk(work)
     with (work / "large").open("wb") as large:
         large.truncate(_LARGE_FILE)
 
 
-def _record(names: Sequence[str], arguments: argparse.Namespace, work: Path) -> None:
+def _record(names: Sequence[str], memory: str, arguments: argparse.Namespace, work: Path) -> None:
     if not names:
         return
-    _programs(work)
+    _programs(work, names)
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -68,7 +76,7 @@ def _record(names: Sequence[str], arguments: argparse.Namespace, work: Path) -> 
         str(arguments.at_once),
         str(arguments.minutes),
     ]
-    result = quick.run([*command, *names], work, memory=arguments.memory, timeout=60 * arguments.minutes + 120)
+    result = quick.run([*command, *names], work, memory=memory, timeout=60 * arguments.minutes + 120)
     if result.status or result.stderr:
         print(f"record: the guest said ({result.status}):\n{result.stderr[-4000:]}", file=sys.stderr)
 
@@ -89,6 +97,8 @@ def main(words: Sequence[str] | None = None) -> int:
     # seed by seed, so that a recording that is cut short has all families
     names = [f"{family}-{seed}" for seed in arguments.seeds for family in chosen]
     names = [name for name in names if not (out / f"{name}.jsonl.gz").exists()]
+    nodes = {name: memory for name in names if (memory := _plan(name).node_memory)}
+    shared = [name for name in names if name not in nodes]
     errors: list[str] = []
     begin, done = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="memdiag-record-") as folder:
@@ -98,7 +108,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
         def one(number: int) -> None:
             try:
-                _record(names[number :: len(works)], arguments, works[number])
+                _record(shared[number :: len(works)], arguments.memory, arguments, works[number])
+                for name in list(nodes)[number :: len(works)]:
+                    _record([name], str(nodes[name]), arguments, works[number])
             except TestbedError as error:
                 errors.append(str(error))
 

@@ -27,6 +27,34 @@ public final class Service {
         KEPT.add(buffer);
     }
 
+    /** Keeps rows in the heap. */
+    private static void heap() {
+        for (int left = some("each"); left > 0; left -= 4096) {
+            KEPT.add(new byte[4080]);
+        }
+    }
+
+    /** Uses so many bytes of its stack, at some hundred a call, and stays there. */
+    private static double descend(int left, double a, double b, double c, double d) {
+        if (left > 0) {
+            return descend(left - 150, a + 1, b + 2, c + 3, d + 4) + a * b * c * d;
+        }
+        try {
+            Thread.sleep(Long.MAX_VALUE);
+        } catch (InterruptedException error) {
+            return 0;
+        }
+        return 1;
+    }
+
+    /** Leaves a thread. */
+    private static void threads() {
+        int size = some("each");
+        Thread thread = new Thread(null, () -> descend(size, 1, 2, 3, 4), "request", 3L * size + (1 << 18));
+        thread.setDaemon(true);
+        thread.start();
+    }
+
     /** Makes garbage; a tenth of it lives for the next few requests. */
     private static void garbage() {
         for (int left = some("each"); left > 0; left -= 16384) {
@@ -41,21 +69,21 @@ public final class Service {
         }
     }
 
+    private static final Map<String, Runnable> MODES =
+            Map.of("direct", Service::direct, "heap", Service::heap, "threads", Service::threads, "garbage", Service::garbage);
+
     public static void main(String[] words) throws Exception {
         for (int i = 1; i < words.length; i++) {
             String[] pair = words[i].split("=");
             OF.put(pair[0], Double.valueOf(pair[1]));
         }
         random = new Random((long) (OF.getOrDefault("seed", 0.0) * 1000 + OF.getOrDefault("run", 0.0)));
+        Runnable mode = MODES.get(words[0]);
         try (DatagramSocket server = new DatagramSocket(7000, InetAddress.getLoopbackAddress())) {
             DatagramPacket packet = new DatagramPacket(new byte[2048], 2048);
             while (true) {
                 server.receive(packet);
-                if (words[0].equals("direct")) {
-                    direct();
-                } else {
-                    garbage();
-                }
+                mode.run();
                 server.send(packet);
                 packet.setLength(2048);
             }

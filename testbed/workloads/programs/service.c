@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,45 @@ static void release(void) {
 }
 
 static void nothing(void) {}
+static void sessions(void) { hold(some(get("each", 0)), get("hold", 1)); }
+/* what a request needs beside what the mode is about */
+static void answer(void) { if (get("request", 0)) hold(some(get("request", 0)), 1); }
 static void keep(void) { filled(some(get("each", 0))); }
+
+static void keep_at_tick(void) {
+    release();
+    keep();
+}
+
+/* buffers that stand side by side are cut to their first bytes: the holes between are too small for any later one */
+static void fragments(void) {
+    char *buffers[64];
+    int count = (int)get("count", 2);
+    for (int i = 0; i < count; i++) buffers[i] = filled(get("each", 0));
+    for (int i = 0; i < count; i++)
+        if (!realloc(buffers[i], 64)) return;
+}
+
+/* leaves a file for each request in a tmpfs */
+static void scratch(void) {
+    static int count;
+    size_t size = (size_t)some(get("each", 0));
+    char path[64], *data = filled((double)size);
+    snprintf(path, sizeof path, "/media/%d", count++);
+    int file = open(path, O_WRONLY | O_CREAT, 0600);
+    if (file < 0 || write(file, data, size) < 0) exit(4);
+    close(file);
+    free(data);
+}
+
+/* keeps the answer to each of a bounded set of keys, asked for at random or (`scan`) in order */
+static void cache(void) {
+    static char *answers[MOST_HELD];
+    static int count;
+    int keys = (int)get("keys", 1), key = get("scan", 0) ? count++ % keys : (int)(drand48() * keys);
+    if (!answers[key]) answers[key] = filled(get("each", 0));
+    answer();
+}
 
 static void late(void) {
     static double start;
@@ -112,8 +151,6 @@ static void pipes(void) {
         if (pipe(ends) || write(ends[1], data, sizeof data) < 0) return;
     }
 }
-
-static void sessions(void) { hold(some(get("each", 0)), get("hold", 1)); }
 
 /* a plateau with noise that returns to it: only the difference is given back or touched */
 static void noise(void) {
@@ -157,6 +194,59 @@ static void read_file(void) {
     sessions();
 }
 
+/* needs more in its first `seconds` than what it serves from afterwards */
+static void startup(void) {
+    double peak = get("peak", 0) * (0.92 + 0.16 * drand48());
+    int parts = (int)(get("seconds", 1) / 0.1);
+    for (int i = 0; i < parts; i++) {
+        hold(peak / parts, (parts - i) * 0.1 + 1);
+        usleep(100000);
+    }
+    sleep(2);
+    release();
+    filled(get("each", 0));
+}
+
+/* a data set that grows by the calendar: `each` bytes a second since `since` */
+static void data(void) {
+    static double loaded;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    double due = get("each", 0) * (t.tv_sec + t.tv_nsec / 1e9 - get("since", 0));
+    for (; loaded < due; loaded += 65536) filled(65536);
+    release();
+}
+
+static int jobs_for_worker, worker;
+
+static void start_worker(void) {
+    int ends[2];
+    if (pipe(ends)) exit(4);
+    worker = fork();
+    if (worker == 0) {
+        char job;
+        close(ends[1]);
+        srand48(getpid());
+        while (read(ends[0], &job, 1) == 1) keep();
+        _exit(0);
+    }
+    close(ends[0]);
+    jobs_for_worker = ends[1];
+}
+
+/* a worker process keeps a part of every job; when it dies, the next one is started */
+static void jobs(void) {
+    if (!worker) signal(SIGPIPE, SIG_IGN);
+    if (!worker || waitpid(worker, NULL, WNOHANG) == worker) {
+        if (worker) {
+            close(jobs_for_worker);
+            sleep(1);
+        }
+        start_worker();
+    }
+    if (write(jobs_for_worker, "j", 1) < 0) return;
+}
+
 /* rises to `most` and begins anew: the neighbour that fills the cgroup above */
 static void hog(void) {
     static double size;
@@ -168,10 +258,14 @@ static void hog(void) {
     } else hold(get("each", 0), 0);
 }
 
-static struct { const char *name; void (*request)(void), (*tick)(void); } modes[] = {
-    {"keep", keep, nothing}, {"late", late, nothing}, {"threads", threads, nothing}, {"processes", processes, nothing},
-    {"pipes", pipes, nothing}, {"sessions", sessions, release}, {"noise", nothing, noise}, {"burst", burst, release},
-    {"snapshots", snapshots, nothing}, {"read", read_file, release}, {"hog", nothing, hog},
+static struct { const char *name; void (*request)(void), (*tick)(void), (*begin)(void); } modes[] = {
+    {"keep", keep, nothing, nothing}, {"late", late, nothing, nothing}, {"time", answer, keep_at_tick, nothing},
+    {"fragments", fragments, nothing, nothing}, {"scratch", scratch, nothing, nothing},
+    {"threads", threads, nothing, nothing}, {"processes", processes, nothing, nothing},
+    {"pipes", pipes, nothing, nothing}, {"jobs", jobs, nothing, nothing},
+    {"sessions", sessions, release, nothing}, {"data", answer, data, data}, {"cache", cache, release, nothing},
+    {"startup", answer, release, startup}, {"noise", nothing, noise, nothing}, {"burst", burst, release, nothing},
+    {"snapshots", snapshots, nothing, nothing}, {"read", read_file, release, nothing}, {"hog", nothing, hog, nothing},
 };
 
 int main(int count, char **arguments) {
@@ -185,6 +279,7 @@ int main(int count, char **arguments) {
     int mode = 0, most = sizeof modes / sizeof *modes;
     while (mode < most && strcmp(modes[mode].name, count > 1 ? arguments[1] : "")) mode++;
     if (mode == most) return 2;
+    modes[mode].begin();
 
     int server = socket(AF_INET, SOCK_DGRAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

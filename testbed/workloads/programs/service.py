@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -49,6 +50,11 @@ class Service:
         """Hold a buffer for a while."""
         self.held.append((time.monotonic() + seconds, filled(size)))
 
+    def answer(self) -> None:
+        """Need a little (`request`) for a moment, beside what the mode is about."""
+        if self.get("request"):
+            self.hold(self.some("request"), self.get("hold", 1.0))
+
     def release(self) -> None:
         """Drop what was held long enough."""
         now = time.monotonic()
@@ -68,7 +74,9 @@ def keep(s: Service) -> tuple[Do, Do]:
     """Keep a part of every request; now and then (`chance`) hold something `large` for a second."""
 
     def request() -> None:
-        s.keep()
+        s.answer()
+        if s.get("each"):
+            s.keep()
         if s.rng.random() < s.get("chance"):
             s.hold(s.some("large"), 1.0)
 
@@ -78,6 +86,57 @@ def keep(s: Service) -> tuple[Do, Do]:
 def by_time(s: Service) -> tuple[Do, Do]:
     """Keep something at every tick, whatever is asked."""
     return nothing, s.keep
+
+
+def warmup(s: Service) -> tuple[Do, Do]:
+    """Approach `each` bytes ever more slowly, within about `seconds`."""
+    grown = 0.0
+
+    def tick() -> None:
+        nonlocal grown
+        s.release()
+        more = (s.get("each") - grown) * 0.5 / s.get("seconds")
+        s.kept.append(filled(more))
+        grown += more
+
+    return s.answer, tick
+
+
+def fragments(s: Service) -> tuple[Do, Do]:
+    """Cut buffers that stand side by side to their first bytes: the holes between are too small for any later one."""
+
+    def request() -> None:
+        buffers = [bytearray(filled(s.get("each"))) for _ in range(int(s.get("count")))]
+        for buffer in buffers:
+            del buffer[1000:]
+        s.kept.extend(buffers)
+
+    return request, nothing
+
+
+def processes(s: Service) -> tuple[Do, Do]:
+    """Leave a helper process that never ends after some requests."""
+
+    def request() -> None:
+        if s.rng.random() < s.get("chance") and os.fork() == 0:
+            s.keep()
+            while True:
+                signal.pause()
+
+    return request, nothing
+
+
+def sockets(s: Service) -> tuple[Do, Do]:
+    """Leave connected sockets with unread bytes in them."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2**20, 2**20))
+
+    def request() -> None:
+        for _ in range(int(s.get("each"))):
+            ends = socket.socketpair()
+            ends[0].send(filled(4000))
+            s.kept.append(ends)
+
+    return request, nothing
 
 
 def steps(s: Service) -> tuple[Do, Do]:
@@ -208,6 +267,10 @@ def jobs(s: Service) -> tuple[Do, Do]:
 MODES: dict[str, Callable[[Service], tuple[Do, Do]]] = {
     "keep": keep,
     "time": by_time,
+    "warmup": warmup,
+    "fragments": fragments,
+    "processes": processes,
+    "sockets": sockets,
     "steps": steps,
     "collector": collector,
     "sessions": sessions,
