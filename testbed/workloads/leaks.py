@@ -196,9 +196,10 @@ def _leak_python_slow(rng: random.Random) -> Plan:
 
 
 def _leak_python_processes(rng: random.Random) -> Plan:
-    (limit, base, pace), load, each = _wide(rng, PYTHON), any_load(rng), rng.uniform(0.1, 0.6) * MIB
-    chance = min(1.0, pace / load.level / (each + 0.6 * MIB))
-    return Plan("python", "processes", limit, load, {"base": base, "each": each, "chance": chance})
+    (limit, base, pace), load = _wide(rng, PYTHON), any_load(rng)
+    return Plan(
+        "python", "processes", limit, load, {"base": base, "each": max(1.0, round(pace / load.level / 350_000))}
+    )
 
 
 def _leak_python_sockets(rng: random.Random) -> Plan:

@@ -115,13 +115,12 @@ def fragments(s: Service) -> tuple[Do, Do]:
 
 
 def processes(s: Service) -> tuple[Do, Do]:
-    """Leave a helper process that never ends after some requests."""
+    """Leave helper processes that never end; spawned, as a fork in a full cgroup is a User-Mode Linux's end."""
 
     def request() -> None:
-        if s.rng.random() < s.get("chance") and os.fork() == 0:
-            s.keep()
-            while True:
-                signal.pause()
+        for _ in range(int(s.get("each"))):
+            with contextlib.suppress(OSError):
+                os.posix_spawn("/bin/sleep", ["sleep", "infinity"], os.environ)
 
     return request, nothing
 
