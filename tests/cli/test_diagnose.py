@@ -15,7 +15,7 @@ from memdiag.cli.main import main
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import lines
 from memdiag.model.verdict import Action, Diagnosis, Forecast, Recommendation
-from tests.diagnosis.families import FAMILIES, simulate
+from bench.verdict.simulated import FAMILIES, simulate
 
 BY_NAME = {family.name: family for family in FAMILIES}
 

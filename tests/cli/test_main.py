@@ -11,7 +11,7 @@ import pytest
 from memdiag import __version__
 from memdiag.cli.main import main
 from memdiag.model.tracefile import lines
-from tests.diagnosis.families import FAMILIES, simulate
+from bench.verdict.simulated import FAMILIES, simulate
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

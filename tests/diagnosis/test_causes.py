@@ -14,7 +14,7 @@ from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from memdiag.model.verdict import Cause, Mechanism
-from tests.diagnosis.families import FAMILIES, simulate
+from bench.verdict.simulated import FAMILIES, simulate
 
 MIB = 2**20
 LIMIT = 512 * MIB

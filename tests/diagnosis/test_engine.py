@@ -13,7 +13,7 @@ from memdiag.diagnosis import diagnose
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from memdiag.model.verdict import Action, Cause
-from tests.diagnosis.families import FAMILIES, simulate
+from bench.verdict.simulated import FAMILIES, simulate
 
 MIB = 2**20
 BY_NAME = {family.name: family for family in FAMILIES}

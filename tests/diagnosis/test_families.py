@@ -8,7 +8,7 @@ import pytest
 
 from memdiag.diagnosis import diagnose
 from memdiag.model.verdict import Cause
-from tests.diagnosis.families import FAMILIES, Family, simulate
+from bench.verdict.simulated import FAMILIES, Family, simulate
 
 SEEDS = range(8)
 LIKE_A_LEAK_AT_FIRST = {"data growth"}
