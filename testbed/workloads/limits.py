@@ -153,7 +153,7 @@ def _low_cache_node(rng: random.Random) -> Plan:
 
 
 def _low_cache_scan_c(rng: random.Random) -> Plan:
-    limit, load = any_limit(rng), wavy_load(rng)
+    limit, load = rng.choice([16, 20, 24, 28, 36]) * MIB, wavy_load(rng)
     base, bound = rng.uniform(0.02, 0.3) * limit, rng.uniform(0.7, 0.85)
     keys = int(load.level * rng.uniform(12, 45))
     free = limit - base - MIB
@@ -196,8 +196,8 @@ def _low_burst_node(rng: random.Random) -> Plan:
 
 
 def _low_burst_postgres(rng: random.Random) -> Plan:
-    limit, load = rng.choice([48, 64, 96]) * MIB, any_load(rng)
-    parameters = {"large": rng.uniform(0.75, 0.95) * (limit - POSTGRES), "chance": 1 / load.level / rng.uniform(10, 20)}
+    limit, load = rng.choice([40, 48, 64]) * MIB, any_load(rng)
+    parameters = {"large": rng.uniform(0.8, 1) * (limit - POSTGRES), "chance": 1 / load.level / rng.uniform(10, 20)}
     return Plan("postgres", "sorts", limit, load, parameters, options=("work_mem=1GB",), group=False)
 
 
