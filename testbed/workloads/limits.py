@@ -22,6 +22,9 @@ from testbed.workloads.draws import (
 )
 from testbed.workloads.plan import MIB, Load, Plan
 
+_NODE_LEVEL = 14 * MIB
+"""What Node needs with nothing loaded, less what the kernel can drop of it."""
+
 
 def _low_steady_c(rng: random.Random) -> Plan:
     limit, part = a_limit(rng), rng.uniform(0.015, 0.03)
@@ -149,7 +152,7 @@ def _low_cache_c(rng: random.Random) -> Plan:
 
 def _low_cache_node(rng: random.Random) -> Plan:
     limit, load = rng.choice([80, 96, 128, 160]) * MIB, any_load(rng)
-    return Plan("node", "cache", limit, load, _bounded(rng, load, limit - NODE))
+    return Plan("node", "cache", limit, load, _bounded(rng, load, limit - _NODE_LEVEL))
 
 
 def _low_cache_scan_c(rng: random.Random) -> Plan:
@@ -176,7 +179,7 @@ def _low_startup_c(rng: random.Random) -> Plan:
 
 def _low_startup_node(rng: random.Random) -> Plan:
     limit, load = rng.choice([80, 96, 128, 160]) * MIB, any_load(rng)
-    peak = _peak(rng, limit - NODE)
+    peak = _peak(rng, limit - _NODE_LEVEL)
     parameters = {
         **peak,
         "base": peak["each"],

@@ -49,6 +49,8 @@ const modes = {
 const base = of.base ? filled(of.base) : null;
 
 const serve = () => {
+  kept.clear();
+  if (global.gc) global.gc();
   const server = require("node:dgram").createSocket("udp4");
   server.on("message", (text, client) => {
     count += 1;
@@ -61,7 +63,7 @@ const serve = () => {
 // needs more in its first `seconds` than what it serves from afterwards
 const start = (peak, left) => {
   if (left > 0) {
-    hold(peak / of.seconds / 10, left / 10 + 1);
+    kept.set(-left, filled(peak / of.seconds / 10));
     setTimeout(start, 100, peak, left - 1);
   } else setTimeout(serve, 1500);
 };
