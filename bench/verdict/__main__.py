@@ -13,9 +13,11 @@ from pathlib import Path
 from bench.verdict import corpus, table
 from bench.verdict.baselines import DETECTORS, alarms, longest
 from bench.verdict.corpus import HEALTHY, TRACES, Case
+from bench.verdict.fit import fit, recorded, simulated
 from bench.verdict.measures import GROWTH, LEAK, LOW, Outcome, share
 from bench.verdict.production import windows
 from memdiag.diagnosis import diagnose
+from memdiag.diagnosis.weights import WEIGHTS, Weights
 from memdiag.model.trace import Trace
 
 Suspected = tuple[str | None, float]
@@ -31,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.verdict",
         description="Judges the verdict on labelled traces of a real kernel and on production data, beside baselines.",
-        epilog="Nothing is fitted but the threshold of suspicion, and that with the judged family left out.",
+        epilog="Each family is judged by weights fitted without it; production data by the committed weights.",
     )
     add = parser.add_argument
     add("--traces", type=Path, default=TRACES, metavar="DIR", help="traces with their manifest (default: committed)")
@@ -54,12 +56,12 @@ class Progress:
             print(f"  {self.what}: {self.count}", file=sys.stderr, flush=True)
 
 
-def judge(case: Case) -> Outcome:
+def judge(case: Case, weights: Weights) -> Outcome:
     """Diagnose a trace as a whole, and as it was known at each of its kills."""
-    found = diagnose(case.trace)
+    found = diagnose(case.trace, weights=weights)
     first: int | None = None
     for count, (place, t) in enumerate(corpus.deaths(case.trace), 1):
-        if str(diagnose(corpus.until(case.trace, place, t)).cause) == case.cause:
+        if str(diagnose(corpus.until(case.trace, place, t), weights=weights).cause) == case.cause:
             first = count
             break
     said = str(found.cause) if found.cause is not None else "None"
@@ -67,9 +69,9 @@ def judge(case: Case) -> Outcome:
     return Outcome(case.name, case.family, case.cause, case.mechanism, said, mechanism, found.confidence, first)
 
 
-def suspected(trace: Trace) -> Suspected:
+def suspected(trace: Trace, weights: Weights = WEIGHTS) -> Suspected:
     """Return the cause that a trace without a kill makes suspect, and how sure that is."""
-    found = diagnose(trace).suspicion
+    found = diagnose(trace, weights=weights).suspicion
     return (None, 0.0) if found is None else (str(found.cause), found.confidence)
 
 
@@ -99,6 +101,8 @@ class Judged:
     not_as_meant: list[str] = field(default_factory=list)
     cuts: dict[str, Trace] = field(default_factory=dict)
     """Leaks cut before their first death, by the case's name."""
+    weights: dict[str, Weights] = field(default_factory=dict)
+    """Fitted without a family, by the family's name."""
 
     @property
     def dead(self) -> list[Case]:
@@ -108,17 +112,26 @@ class Judged:
 
 def judge_all(folder: Path) -> Judged:
     """Read and diagnose every trace. Raises OSError and ValueError."""
-    found, progress = Judged(), Progress("traces read and diagnosed")
+    found, progress = Judged(), Progress("traces read and observed")
+    cases: list[Case] = []
     for case in corpus.cases(folder):
+        progress.step()
+        cases.append(case)
+    rows = [*recorded(cases), *simulated()]
+    progress = Progress("traces diagnosed")
+    for case in cases:
         progress.step()
         if not case.as_meant:
             found.not_as_meant.append(case.name)
             continue
         found.cases.append(case)
+        if case.family not in found.weights:
+            found.weights[case.family] = fit(rows, (case.family,))
+        weights = found.weights[case.family]
         if case.cause == HEALTHY:
-            found.healthy.append(suspected(case.trace))
+            found.healthy.append(suspected(case.trace, weights))
             continue
-        found.outcomes.append(judge(case))
+        found.outcomes.append(judge(case, weights))
         cut = corpus.before_first_death(case.trace) if case.cause == LEAK else None
         if cut is not None:
             found.cuts[case.name] = cut
@@ -128,7 +141,7 @@ def judge_all(folder: Path) -> Judged:
 def say_early(judged: Judged) -> tuple[float, float | None]:
     """Print how early leaks are suspected; return the threshold and the share of the cut leaks that it suspects."""
     families = {case.name: case.family for case in judged.cases}
-    early = [(families[name], *suspected(cut)) for name, cut in judged.cuts.items()]
+    early = [(families[name], *suspected(cut, judged.weights[families[name]])) for name, cut in judged.cuts.items()]
     leaks = [(family, confidence if cause == LEAK else 0.0) for family, cause, confidence in early]
     at = threshold(confidence for _, confidence in leaks)
     reached = share([value >= at > 0 for _, value in leaks])

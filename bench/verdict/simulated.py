@@ -60,26 +60,31 @@ def _walk(rng: random.Random, size: float) -> Callable[[], float]:
 
 
 def leak_linear(rng: random.Random) -> Program:
+    """Keep a part of all work."""
     base, pace = rng.uniform(0.05, 0.5), rng.uniform(0.5, 1.5)
     return Program(lambda at: base * min(1, at.age / 0.02) + pace * at.work)
 
 
 def leak_noisy(rng: random.Random) -> Program:
+    """Keep a part of all work, with noise on top."""
     base, pace, noise = rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.2), _walk(rng, 0.008)
     return Program(lambda at: base + pace * at.work + noise())
 
 
 def leak_under_collector(rng: random.Random) -> Program:
+    """Keep a part of all work, under the saw-teeth of a collector."""
     base, pace, teeth, height = rng.uniform(0.1, 0.4), rng.uniform(0.4, 1), rng.uniform(15, 60), rng.uniform(0.05, 0.25)
     return Program(lambda at: base + pace * at.work + height * ((teeth * at.work) % 1))
 
 
 def leak_after_long_start(rng: random.Random) -> Program:
+    """Keep a part of all work, after a start of up to a seventh of the life."""
     base, pace, start = rng.uniform(0.4, 0.75), rng.uniform(0.2, 0.5), rng.uniform(0.02, 0.15)
     return Program(lambda at: base * min(1, at.age / start) + pace * at.work)
 
 
 def leak_by_request(rng: random.Random) -> Program:
+    """Keep a part of every request, under load in waves."""
     base, pace, phase, days = rng.uniform(0.1, 0.4), rng.uniform(0.5, 1), rng.uniform(0, 7), rng.uniform(2, 12)
     return Program(
         lambda at: base + pace * at.work,
@@ -88,16 +93,19 @@ def leak_by_request(rng: random.Random) -> Program:
 
 
 def leak_with_busy_collector(rng: random.Random) -> Program:
+    """Keep a part of all work, with CPU time that climbs with memory."""
     program = leak_linear(rng)
     return Program(program.demand, cpu_follows_memory=rng.uniform(0.5, 3))
 
 
 def leak_late(rng: random.Random) -> Program:
+    """Stay level, then keep what is made."""
     base, pace, idle, noise = rng.uniform(0.1, 0.6), rng.uniform(0.8, 2), rng.uniform(0.3, 0.9), _walk(rng, 0.004)
     return Program(lambda at: base + pace * max(0, at.age - idle) + noise())
 
 
 def leak_dwindling(rng: random.Random) -> Program:
+    """Keep a part of every request, under load that falls from day to day."""
     base, pace, rest = rng.uniform(0.1, 0.3), rng.uniform(1, 1.6), rng.uniform(0.3, 0.6)
     return Program(
         lambda at: base + pace * at.work,
@@ -106,6 +114,7 @@ def leak_dwindling(rng: random.Random) -> Program:
 
 
 def leak_and_burst(rng: random.Random) -> Program:
+    """Keep a part of all work, beside bursts that are given back."""
     base, pace, every, size = (
         rng.uniform(0.1, 0.3),
         rng.uniform(0.4, 0.8),
@@ -116,16 +125,19 @@ def leak_and_burst(rng: random.Random) -> Program:
 
 
 def leak_in_steps(rng: random.Random) -> Program:
+    """Keep a large result now and then."""
     base, steps = rng.uniform(0.1, 0.4), rng.uniform(4, 12)
     return Program(lambda at: base + math.floor(at.work * steps) / steps)
 
 
 def leak_small_beside_large_base(rng: random.Random) -> Program:
+    """Keep a part of all work beside a large base."""
     base, pace, start, noise = rng.uniform(0.8, 0.9), rng.uniform(0.1, 0.2), rng.uniform(0.01, 0.1), _walk(rng, 0.003)
     return Program(lambda at: base * min(1, at.age / start) + pace * at.work + noise())
 
 
 def load_ramp(rng: random.Random) -> Program:
+    """Need memory for present load, which rises."""
     base, each, more = rng.uniform(0.05, 0.4), rng.uniform(0.2, 0.4), rng.uniform(0.8, 2)
     tide, days, noise = rng.uniform(0.15, 0.5), rng.uniform(2, 6), _walk(rng, 0.02)
     return Program(
@@ -135,6 +147,7 @@ def load_ramp(rng: random.Random) -> Program:
 
 
 def load_days(rng: random.Random) -> Program:
+    """Need memory for present load, which comes in days and rises."""
     base, each, phase = rng.uniform(0.05, 0.3), rng.uniform(0.35, 0.5), rng.uniform(0, 6.28)
     days, noise, more = rng.uniform(3, 8), _walk(rng, 0.02), rng.uniform(0.2, 0.6)
     return Program(
@@ -144,11 +157,13 @@ def load_days(rng: random.Random) -> Program:
 
 
 def data_growth(rng: random.Random) -> Program:
+    """Hold data that grow by the calendar."""
     first, more, noise = rng.uniform(0.3, 0.5), rng.uniform(0.2, 0.5), _walk(rng, 0.005)
     return Program(lambda at: (first + more * at.calendar) * min(1, at.age / 0.03) + noise())
 
 
 def plateau_burst(rng: random.Random) -> Program:
+    """Stay level, with requests of which some are far too large."""
     base, each, every = rng.uniform(0.2, 0.7), rng.uniform(0.08, 0.15), rng.uniform(0.04, 0.1)
     big = rng.randint(4, 14)
     offset = rng.randint(0, big)
@@ -162,18 +177,21 @@ def plateau_burst(rng: random.Random) -> Program:
 
 
 def plateau_noise(rng: random.Random) -> Program:
+    """Stay level just below the limit, with noise."""
     level, noise = rng.uniform(0.85, 0.93), _walk(rng, rng.uniform(0.015, 0.02))
     start = rng.uniform(0.01, 0.03)
     return Program(lambda at: level * min(1, at.age / start) + noise())
 
 
 def cache_fill(rng: random.Random) -> Program:
+    """Fill a cache with a bound just above the limit."""
     base, noise = rng.uniform(0.05, 0.3), _walk(rng, 0.003)
     end, pace = rng.uniform(1.01, 1.06), rng.uniform(2.5, 6)
     return Program(lambda at: base + (end - base) * (1 - math.exp(-pace * at.age)) + noise())
 
 
 def start_spike(rng: random.Random) -> Program:
+    """Need more at the start than ever after."""
     peak, level, noise = rng.uniform(0.93, 1.06), rng.uniform(0.3, 0.6), _walk(rng, 0.004)
 
     def demand(at: Instant) -> float:
@@ -184,11 +202,13 @@ def start_spike(rng: random.Random) -> Program:
 
 
 def flat_then_spike(rng: random.Random) -> Program:
+    """Stay level until one huge request."""
     level, when, noise = rng.uniform(0.2, 0.8), rng.uniform(0.4, 1.2), _walk(rng, 0.006)
     return Program(lambda at: level * min(1, at.age / 0.02) + noise() + (1.0 if at.age > when else 0))
 
 
 def random_walk(rng: random.Random) -> Program:
+    """Walk up and down without a reason."""
     state, size = rng.uniform(0.4, 0.7), rng.uniform(0.01, 0.03)
 
     def demand(at: Instant) -> float:

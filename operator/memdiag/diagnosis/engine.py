@@ -19,11 +19,15 @@ from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
-LEAST_CONFIDENCE = 0.7
+LEAST_CONFIDENCE = {Cause.LEAK: 0.72, Cause.GROWTH: 0.6, Cause.UNDERESTIMATED_LIMIT: 0.6}
 """Probability at which a cause is a verdict; below it the verdict is Inconclusive."""
-MOST_LEAK_BESIDE_LOW = 0.1
-"""A low limit is no verdict while a leak is likelier than this: more memory only hides a leak."""
+MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "one life": 0.1, "several lives": 0.2}
+"""A low limit is no verdict while a leak is likelier than this, by what was seen: more memory only hides a leak."""
+LEAST_SUSPICION = 0.5
+"""Probability at which a living container is suspected of something."""
 
+_MANY_SAMPLES = 24
+_AT_THE_LIMIT = 0.9
 _NEVER_SURER = 0.98
 _COST_OF_A_DOUBT = 0.04
 _UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
@@ -46,8 +50,10 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     doubts = (found.limit is None) + any(not one.whole for one in found.series)
     doubts += found.kill is not None and not found.kill.certain
     confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
-    hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW
-    return _Choice(first, confidence, confidence >= LEAST_CONFIDENCE and not hides)
+    several = found.restarts is not None
+    seen = "few samples" if found.samples < _MANY_SAMPLES else "several lives" if several else "one life"
+    hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[seen]
+    return _Choice(first, confidence, confidence >= LEAST_CONFIDENCE[first] and not hides)
 
 
 def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:
@@ -88,8 +94,9 @@ def _verdict(found: Features, cause: Cause, confidence: float, evidence: Sequenc
 def _without_kill(found: Features, weights: Weights) -> Diagnosis:
     evidence = weigh(observe(found), weights)
     choice = _choose(found, evidence)
-    near = found.limit is not None and found.highest >= 0.8 * found.limit
-    worrying = choice.enough and (choice.cause is not Cause.UNDERESTIMATED_LIMIT or near)
+    pressed = found.pressure is not None and bool(found.pressure.limit_hits or found.pressure.thrash)
+    at_limit = found.limit is not None and found.highest >= _AT_THE_LIMIT * found.limit and pressed
+    worrying = choice.confidence >= LEAST_SUSPICION and (choice.cause is not Cause.UNDERESTIMATED_LIMIT or at_limit)
     suspicion = (
         Suspicion(choice.cause, MECHANISMS[choice.cause](found), round(choice.confidence, 3)) if worrying else None
     )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from memdiag.diagnosis import rules_function, rules_restart, rules_shape
+from memdiag.diagnosis import rules_function, rules_restart, rules_runtime, rules_shape
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.observation import Observation, ramp
 from memdiag.diagnosis.rules_function import LEVEL_LOAD
 from memdiag.diagnosis.weights import CANDIDATES, Weights
 from memdiag.model.verdict import Evidence
 
-_FULL_SAMPLES = 12
+_FEW_SAMPLES = 4
+_FULL_SAMPLES = 20
 _LEAST_WEIGHT = 0.02
 
 RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
     *rules_function.RULES,
     *rules_shape.RULES,
     *rules_restart.RULES,
+    *rules_runtime.RULES,
 )
 
 
@@ -25,7 +27,7 @@ def observe(found: Features) -> tuple[Observation, ...]:
     """Return what every rule saw; few samples make all of it weaker."""
     if not found.shapes:
         return ()
-    trust = ramp(found.samples, 2, _FULL_SAMPLES)
+    trust = ramp(found.samples, _FEW_SAMPLES, _FULL_SAMPLES)
     return tuple(
         Observation(seen.name, seen.strength * trust, seen.value, seen.threshold, seen.statement)
         for rule in RULES

@@ -50,6 +50,8 @@ class Functions:
 
     rows: int
     lives: int
+    lowest: float
+    """The lowest floor that was fitted, bytes."""
     span: float
     """Highest less lowest floor that was fitted, bytes."""
     age: Fit
@@ -186,6 +188,7 @@ def functions_of(series: Sequence[Series], counters: Sequence[Counter | None], s
     return Functions(
         rows=len(rows),
         lives=lives,
+        lowest=min(lows),
         span=max(lows) - min(lows),
         age=Fit(_share(ages, lows)),
         work=Fit(_share(works, worked_lows)) if works else None,

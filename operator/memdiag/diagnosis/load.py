@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,11 +16,14 @@ _MOST_BINS = 24
 _MOST_READ = 480
 """Counters only ever rise, so that a part of a long run needs no more readings than this over the whole."""
 _FEWEST_ROWS = 6
+_LEAST_LOAD = 0.15
+_LONG_ENOUGH = 0.25
 _FEWEST_READINGS = 6
 
+CPU_TIME = "CPU time"
 _SIGNALS: tuple[tuple[str, Callable[[Sample], int | None], float], ...] = (
     ("network packets", lambda sample: sample.net.get("rx_packets"), 60.0),
-    ("CPU time", lambda sample: sample.level.cpu.get("usage_usec"), 20000.0),
+    (CPU_TIME, lambda sample: sample.level.cpu.get("usage_usec"), 20000.0),
 )
 """Load signals and the least of each that a life must hold on average to be more than stray noise; the better signal
 first: CPU may also climb because memory did (garbage collection, reclaim)."""
@@ -44,7 +48,7 @@ class Load:
     varies: float
     """Standard deviation of the load over its mean."""
     grew: float
-    """Load in the last third of what was seen over that in the first third."""
+    """Load at the end of what was seen over that at its beginning, by the straight line through all of it."""
     with_load: float
     """Partial correlation of demand and load, age held fixed."""
     with_age: float
@@ -62,6 +66,8 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class _Row:
     t: float
+    width: float
+    """Seconds that the row stands for."""
     age: float
     load: float
     demand: float
@@ -107,7 +113,7 @@ def _rows(series: Series, counter: Counter | None) -> list[_Row]:
         if place and high >= low:  # the first part of a life is the program's start, not its load
             age = (edges[place] + edges[place + 1]) / 2
             demand = total / found if found else interpolate(series.points, age)
-            rows.append(_Row(series.begin + age, age, (high - low) / width, demand))
+            rows.append(_Row(series.begin + age, width, age, (high - low) / width, demand))
     return rows
 
 
@@ -119,7 +125,14 @@ def _fit(rows: Sequence[_Row], signal: str) -> Load | None:
     ages = [row.age for row in rows]
     demands = [row.demand for row in rows]
     third = max(len(rows) // 3, 1)
-    grew = fmean(loads[-third:]) / max(fmean(loads[:third]), 0.02 * mean)
+    times = [row.t for row in rows]
+    whole = math.fsum(row.width for row in rows)
+    middle = math.fsum(row.width * row.t for row in rows) / whole
+    level = math.fsum(row.width * row.load for row in rows) / whole
+    spread = math.fsum(row.width * (row.t - middle) ** 2 for row in rows)
+    pace = math.fsum(row.width * (row.t - middle) * (row.load - level) for row in rows) / spread if spread > 0 else 0.0
+    begin, end = level + pace * (min(times) - middle), level + pace * (max(times) - middle)
+    grew = max(end, _LEAST_LOAD * mean) / max(begin, _LEAST_LOAD * mean)
     early, late = (
         fmean(demands[:third]) / max(fmean(loads[:third]), 1e-9),
         fmean(demands[-third:]) / max(fmean(loads[-third:]), 1e-9),
@@ -151,5 +164,11 @@ def load_of(series: Sequence[Series], signal: Signal | None) -> Load | None:
     """Return the relation of demand to a signal of load, None when that is not known."""
     if signal is None:
         return None
-    rows = [row for one, counter in zip(series, signal.counters, strict=True) for row in _rows(one, counter)]
+    longest = max(one.life for one in series)
+    rows = [
+        row
+        for one, counter in zip(series, signal.counters, strict=True)
+        if one.life >= _LONG_ENOUGH * longest  # load takes its time to come back after a restart
+        for row in _rows(one, counter)
+    ]
     return _fit(rows, signal.name) if len(rows) >= _FEWEST_ROWS else None

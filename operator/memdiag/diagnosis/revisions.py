@@ -49,6 +49,8 @@ def revision_of(series: Sequence[Series], shapes: Sequence[Shape], starts: Start
             for level in [_usual(one, starts.ages[place])]
             if level is not None
         ]
+        if not chosen and levels and any(one.killed and names[place] == name for place, one in enumerate(series)):
+            chosen = [(limit, 0.0)]  # it never got through its start below the limit
         if not chosen:
             return None
         levels.append(median(level for level, _ in chosen))

@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterator
 
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.functions import COMES_TO_REST, Fit, Functions
+from memdiag.diagnosis.load import CPU_TIME, Load
 from memdiag.diagnosis.observation import Observation, ramp
 from memdiag.diagnosis.words import human_bytes, percent
 
 LEVEL_LOAD = 1.3
 """Times by which load may rise or fall and still count as level."""
+_CPU_IS_WEAKER = 0.5
 _SURE = 1.5
 """Natural logarithm of the ratio of unexplained variances at which one function is surely the better one."""
-_LEAST_SPAN = (0.03, 0.12)
-"""Range of demand, as a share of the limit, below which it is not worth explaining and above which it fully is."""
+_LEAST_SPAN = (0.1, 0.4)
+"""Range of demand, as a share of the way to the limit, at which it begins to be worth explaining and fully is."""
+_LEAST_WAY = 0.1
+_STIR = (0.01, 0.03)
+"""The same as a share of the limit: nothing below it is worth a word."""
 
 
 def _better(one: Fit, than: Fit) -> float:
@@ -24,7 +29,13 @@ def _better(one: Fit, than: Fit) -> float:
 
 
 def _worth(found: Features, functions: Functions) -> float:
-    return ramp(functions.span / found.scale, *_LEAST_SPAN)
+    way = max(found.scale - functions.lowest, _LEAST_WAY * found.scale)
+    return ramp(functions.span / way, *_LEAST_SPAN) * ramp(functions.span / found.scale, *_STIR)
+
+
+def _trusted(load: Load) -> float:
+    """Return how much a signal of load is worth: making memory takes CPU time, whoever asked for it."""
+    return _CPU_IS_WEAKER if load.signal == CPU_TIME else 1.0
 
 
 def _lives(functions: Functions) -> str:
@@ -54,7 +65,9 @@ def comes_to_rest(found: Features) -> Iterator[Observation]:
             f"The rise was coming to rest: a curve with a bound leaves {percent(resting.rest)} unexplained, "
             f"a straight rise {percent(line.rest)}."
         )
-        strength = ramp(gain, 0.1, _SURE) * _worth(found, functions)
+        # in one life alone a slow start in front of a straight rise bends the same way
+        alone = 0.5 if functions.lives == 1 else 1.0
+        strength = alone * ramp(gain, 0.1, _SURE) * _worth(found, functions)
         yield Observation("comes_to_rest", strength, gain, 0.1, text)
     elif line.share >= 0.6:
         text = f"The rise showed no sign of an end ({percent(line.share)} explained by a straight rise)."
@@ -74,7 +87,7 @@ def follows_load(found: Features) -> Iterator[Observation]:
             f"Demand went up and down with load ({load.signal}), which explains {percent(fit.share)} of its changes, "
             f"age or work so far {percent(other.share)}; load grew {load.grew:.1f} times."
         )
-        strength = ramp(gain, 0.0, _SURE) * ramp(fit.share, 0.3, 0.7) * _worth(found, functions)
+        strength = ramp(gain, 0.0, _SURE) * ramp(fit.share, 0.3, 0.7) * _worth(found, functions) * _trusted(load)
         grown = ramp(load.grew, 1.1, 1.8)
         yield Observation("follows_growing_load", strength * grown, fit.share, 0.3, text)
         yield Observation("follows_level_load", strength * (1 - grown), fit.share, 0.3, text)
@@ -83,7 +96,7 @@ def follows_load(found: Features) -> Iterator[Observation]:
             f"Demand followed {'work so far' if functions.by_work else 'age'}, not load ({load.signal}): they explain "
             f"{percent(functions.line.share)} and {percent(fit.share)} of its changes."
         )
-        varied = ramp(load.varies, 0.05, 0.25) * ramp(functions.line.share, 0.4, 0.8)
+        varied = ramp(load.varies, 0.05, 0.25) * ramp(functions.line.share, 0.4, 0.8) * _trusted(load)
         yield Observation("age_not_load", ramp(-gain, 0.2, _SURE) * varied * _worth(found, functions), -gain, 0.2, text)
 
 
@@ -108,7 +121,8 @@ def stays_level(found: Features) -> Iterator[Observation]:
         return
     share = functions.span / found.scale
     text = f"Behind its start the floor of demand moved by {human_bytes(functions.span)} only."
-    yield Observation("stays_level", ramp(share, 0.2, 0.04), share, 0.2, text)
+    moved = ramp(functions.line.share, 0.5, 0.9) * _worth(found, functions)
+    yield Observation("stays_level", ramp(share, 0.2, 0.04) * (1 - moved), share, 0.2, text)
 
 
 def follows_nothing(found: Features) -> Iterator[Observation]:
@@ -136,7 +150,8 @@ def load_level(found: Features) -> Iterator[Observation]:
     text = f"Load ({load.signal}) was {load.grew:.1f} times that of the beginning while memory rose."
     apart = abs(math.log(max(load.grew, 0.05)) / math.log(LEVEL_LOAD))
     kept = found.restarts is not None and found.restarts.reset is not None and found.restarts.reset < 0.5
-    yield Observation("load_level", 0.0 if kept else ramp(apart, 1.6, 0.5), load.grew, LEVEL_LOAD, text)
+    level = 0.0 if kept else ramp(apart, 1.6, 0.5) * _trusted(load)
+    yield Observation("load_level", level, load.grew, LEVEL_LOAD, text)
     if load.grew > LEVEL_LOAD:
         text = f"Load ({load.signal}) rose together with age ({load.grew:.1f} times): they cannot be told apart."
         strength = ramp(abs(load.collinear), 0.7, 0.95) * ramp(load.grew, LEVEL_LOAD, 2.0)

@@ -8,6 +8,9 @@ from memdiag.diagnosis.features import Features, is_rising
 from memdiag.diagnosis.observation import Observation, ramp
 from memdiag.diagnosis.words import percent
 
+_RISEN = 0.6
+"""Least share of demand's changes that age or work explain where they count as a rise."""
+
 
 def reset(found: Features) -> Iterator[Observation]:
     """Tell whether a restart made memory small again."""
@@ -35,7 +38,9 @@ def next_lives(found: Features) -> Iterator[Observation]:
 
 def one_life(found: Features) -> Iterator[Observation]:
     """Tell of a rise that no restart has tried."""
-    if found.rising and found.restarts is None:
+    functions = found.functions
+    risen = found.rising or (functions is not None and functions.line.share >= _RISEN)
+    if risen and found.restarts is None:
         text = "Only one life was seen: data that a restart brings back could have grown in the same way."
         yield Observation("one_life", 1.0, 1, 2, text)
 
@@ -87,16 +92,6 @@ def replicas(found: Features) -> Iterator[Observation]:
         yield Observation("replicas_level", ramp(share, 0.5, 0.0), share, 0.5, text)
 
 
-def runtime_cap(found: Features) -> Iterator[Observation]:
-    """Memory stands level near the limit while CPU time climbs: a full heap that its collector fights for."""
-    load = found.load
-    if load is None or load.signal != "CPU time" or not found.flat or not found.shapes:
-        return
-    near = found.typical(lambda shape: shape.base / shape.limit)
-    text = f"CPU time climbed {load.grew:.1f} times while memory stayed level near the limit, as before a full heap."
-    yield Observation("runtime_cap", ramp(load.grew, 1.6, 3.0) * ramp(near, 0.65, 0.8), load.grew, 1.6, text)
-
-
 RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
     reset,
     next_lives,
@@ -105,5 +100,4 @@ RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
     start_levels,
     revision,
     replicas,
-    runtime_cap,
 )

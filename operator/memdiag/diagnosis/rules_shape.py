@@ -22,7 +22,8 @@ def floor(found: Features) -> Iterator[Observation]:
     move = f"from {human_bytes(base)} to {human_bytes(end)} in {duration(life)}"
     if found.rising:
         text = f"Memory that never came back rose {move}, {percent(share)} of the way to the limit."
-        yield Observation("floor_rises", 0.3 + 0.7 * found.straightness, share, 0.4, text)
+        size = ramp(found.typical(lambda shape: shape.rise), 0.05, 0.15)
+        yield Observation("floor_rises", size * (0.3 + 0.7 * found.straightness), share, 0.4, text)
     elif found.flat:
         text = f"Between its peaks demand stayed level: {move}."
         coarse = found.typical(lambda shape: shape.ascent) > 2 * _SUDDEN  # the way up may have been a late, quick leak
@@ -101,8 +102,7 @@ def one_way_up(found: Features) -> Iterator[Observation]:
         return
     low = found.typical(lambda shape: shape.at_birth)
     text = f"Demand rose from {percent(max(low, 0.0))} of the limit without a rest, as a start does that needs more."
-    few = ramp(found.samples, 120, 15)
-    yield Observation("one_way_up", ramp(low, 0.25, 0.05) * (0.3 + 0.7 * few), low, 0.25, text)
+    yield Observation("one_way_up", ramp(low, 0.25, 0.05) * ramp(found.samples, 50, 15), low, 0.25, text)
 
 
 RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (

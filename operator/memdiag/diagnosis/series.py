@@ -95,18 +95,19 @@ def _killed(run: Run, newest: bool, kill: Kill | None) -> bool:
     )
 
 
-def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, Run]]:
-    """Yield begin, end and samples of each life of a run."""
+def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, Run, bool]]:
+    """Yield begin, end and samples of each life of a run, and whether a kill inside the run ended it."""
     begin = first
+    ended = run.end is not None
     for kill in run.kills:
-        if kill.t - begin > 0 and last - kill.t > 0:
+        if begin < kill.t and (kill.t < last or not ended):
             samples = tuple(s for s in run.samples if begin <= s.t <= kill.t)
             if samples:
-                yield begin, kill.t, replace(run, samples=samples, kills=())
+                yield begin, kill.t, replace(run, samples=samples, kills=()), True
                 begin = kill.t
     rest = run.samples if begin == first else tuple(s for s in run.samples if s.t > begin)
     if rest or begin == first:
-        yield begin, last, replace(run, samples=rest, kills=())
+        yield begin, last, replace(run, samples=rest, kills=()), False
 
 
 def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
@@ -119,9 +120,8 @@ def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
         if first is None or last is None:
             continue
         first, last = min([first, *times]), max([last, *times])
-        for begin, end, life in _lives(run, first, last):
+        for begin, end, life, within in _lives(run, first, last):
             points, whole = _points(life)
-            within = end < last
             newest = kill is not None and kill.run == index
             found.append(
                 Series(
