@@ -41,5 +41,11 @@ generate: setup ## write the generated files anew: crds/ and their copies in the
 bench-verdict: setup ## judge the verdict on labelled traces of a real kernel, beside baselines
 	@$(PY) -m bench.verdict
 
+bench-speed: setup ## time of one diagnosis against the limits of the design
+	@$(PY) -m bench.verdict.speed
+
+fit: setup ## fit the weights of evidence anew on the committed traces
+	@$(PY) -m bench.verdict.fit
+
 bench-limits: setup ## replay recommended limits beside other policies on demand known without a limit
 	@$(PY) -m bench.limits

@@ -13,7 +13,9 @@ from memdiag.model.verdict import Cause
 from testbed.workloads.families import FAMILIES, labels
 
 ENTRIES = json.loads(corpus.MANIFEST.read_text(encoding="utf-8"))["traces"]
-LEAKS = [family for family, label in labels().items() if label["cause"] == "Leak"]
+LEAKS = [
+    family for family in dict.fromkeys(entry["family"] for entry in ENTRIES) if labels()[family]["cause"] == "Leak"
+]
 
 
 def outcome(cause: str, said: str, confidence: float = 0.9, family: str = "f", kills: int | None = 1) -> Outcome:
