@@ -278,15 +278,22 @@ def test_the_order_of_replicas_does_not_matter(family: Family, order: list[int])
 
 
 def test_a_fifth_of_the_samples_may_be_lost() -> None:
-    asked = changed = 0
+    """Once in a hundred a leak that had no verdict before (small, beside a large base) becomes a low limit."""
+    asked = changed = leaks = worst = 0
     for family in FAMILIES:
-        for seed in range(8):
+        for seed in SEEDS:
             trace = program(family, seed)
-            before, after = (named(diagnose(one))[0] for one in (trace, thinned(trace, seed)))
-            asked += 1
-            changed += after is not before
-            assert (before, after) != (Cause.LEAK, Cause.UNDERESTIMATED_LIMIT)
+            before = named(diagnose(trace))[0]
+            for draw in range(1, 4):
+                after = named(diagnose(thinned(trace, draw)))[0]
+                asked += 1
+                changed += after is not before
+                assert (before, after) != (Cause.LEAK, Cause.UNDERESTIMATED_LIMIT)
+                if family.cause is Cause.LEAK:
+                    leaks += 1
+                    worst += after is Cause.UNDERESTIMATED_LIMIT
     assert changed <= 0.1 * asked
+    assert worst <= 0.01 * leaks
 
 
 def test_what_is_cut_off_early_is_hardly_ever_called_surely_wrong() -> None:
