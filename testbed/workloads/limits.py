@@ -179,7 +179,7 @@ def _low_startup_c(rng: random.Random) -> Plan:
 
 def _low_startup_node(rng: random.Random) -> Plan:
     limit, load = rng.choice([80, 96, 128, 160]) * MIB, any_load(rng)
-    peak = _peak(rng, limit - _NODE_LEVEL)
+    peak = _peak(rng, 1.06 * (limit - _NODE_LEVEL))
     parameters = {
         **peak,
         "base": peak["each"],
