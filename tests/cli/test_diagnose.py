@@ -137,4 +137,4 @@ def test_a_cohort_makes_replicas_speak(tmp_path: Path, capsys: pytest.CaptureFix
     names = [str(leak(tmp_path / f"{seed}.jsonl", seed)) for seed in range(3)]
     assert main(["diagnose", "--cohort", *names, "-o", "json"]) == 0
     for line in capsys.readouterr().out.splitlines():
-        assert "replicas" in {piece["name"] for piece in json.loads(line)["evidence"]}
+        assert "replicas_rise" in {piece["name"] for piece in json.loads(line)["evidence"]}

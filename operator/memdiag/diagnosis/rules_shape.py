@@ -34,6 +34,9 @@ def floor(found: Features) -> Iterator[Observation]:
     else:
         text = f"The floor moved {move}, {percent(max(share, 0.0))} of the way to the limit: neither level nor most."
         yield Observation("floor_between", 1.0, share, 0.4, text)
+        trend, rise = found.typical(lambda shape: shape.trend), found.typical(lambda shape: shape.rise)
+        text = f"The floor climbed all the time ({move}), under peaks that are higher."
+        yield Observation("floor_climbs", ramp(trend, 0.4, 0.8) * ramp(rise, 0.05, 0.2), trend, 0.4, text)
 
 
 def wander(found: Features) -> Iterator[Observation]:
