@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.verdict.simulated import FAMILIES, simulate
 from memdiag.cli.diagnose import to_text
 from memdiag.cli.main import main
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import lines
 from memdiag.model.verdict import Action, Diagnosis, Forecast, Recommendation
-from bench.verdict.simulated import FAMILIES, simulate
 
 BY_NAME = {family.name: family for family in FAMILIES}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.verdict.simulated import FAMILIES, simulate
 from memdiag import __version__
 from memdiag.cli.main import main
 from memdiag.model.tracefile import lines
-from bench.verdict.simulated import FAMILIES, simulate
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

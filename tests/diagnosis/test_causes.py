@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from bench.verdict.simulated import FAMILIES, simulate
 from memdiag.diagnosis.causes import MECHANISMS
 from memdiag.diagnosis.features import measure
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from memdiag.model.verdict import Cause, Mechanism
-from bench.verdict.simulated import FAMILIES, simulate
 
 MIB = 2**20
 LIMIT = 512 * MIB

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.verdict.simulated import FAMILIES, simulate
 from memdiag.diagnosis import diagnose
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from memdiag.model.verdict import Action, Cause
-from bench.verdict.simulated import FAMILIES, simulate
 
 MIB = 2**20
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from bench.verdict.simulated import FAMILIES, Family, simulate
 from memdiag.diagnosis import diagnose
 from memdiag.model.verdict import Cause
-from bench.verdict.simulated import FAMILIES, Family, simulate
 
 SEEDS = range(8)
 LIKE_A_LEAK_AT_FIRST = {"data growth"}
