@@ -21,7 +21,7 @@ from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
 LEAST_CONFIDENCE = {Cause.LEAK: 0.72, Cause.GROWTH: 0.6, Cause.UNDERESTIMATED_LIMIT: 0.6}
 """Probability at which a cause is a verdict; below it the verdict is Inconclusive."""
-MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "one life": 0.1, "several lives": 0.2}
+MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "heap above the limit": 0.1, "one life": 0.1, "several lives": 0.2}
 """A low limit is no verdict while a leak is likelier than this, by what was seen: more memory only hides a leak."""
 LEAST_SUSPICION = 0.5
 """Probability at which a living container is suspected of something."""
@@ -40,6 +40,14 @@ class _Choice:
     enough: bool
 
 
+def _seen(found: Features) -> str:
+    if found.samples < _MANY_SAMPLES:
+        return "few samples"
+    if found.runtime.cap_above_limit:
+        return "heap above the limit"  # a leak inside such a heap looks like its garbage
+    return "one life" if found.restarts is None else "several lives"
+
+
 def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     """Return the likeliest cause, how likely it is, and whether that is enough for a verdict."""
     scores = {cause: math.fsum(e.weight for e in evidence if e.cause is cause) for cause in CANDIDATES}
@@ -50,9 +58,7 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     doubts = (found.limit is None) + any(not one.whole for one in found.series)
     doubts += found.kill is not None and not found.kill.certain
     confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
-    several = found.restarts is not None
-    seen = "few samples" if found.samples < _MANY_SAMPLES else "several lives" if several else "one life"
-    hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[seen]
+    hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[_seen(found)]
     return _Choice(first, confidence, confidence >= LEAST_CONFIDENCE[first] and not hides)
 
 
