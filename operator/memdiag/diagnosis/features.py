@@ -31,8 +31,6 @@ _SURELY = (0.4, 0.75)
 _SAME_BEND = 0.2
 _PERHAPS = (0.65, 0.85)
 """Most that the second half of a rise, and each of its quarters, may bring of what the one before did."""
-_NOTHING = 0.03
-_START_SAMPLES = 25
 _LOAD_HELD = 0.8
 """A rise that slackens because load fell to less than this does not count as coming to rest."""
 
@@ -106,19 +104,6 @@ class Features:
         if self.load is not None and self.load.grew < _LOAD_HELD:
             return False
         return 2 * sum(is_slackening(shape, _PERHAPS) for shape in self.shapes) > len(self.shapes)
-
-    @property
-    def unbounded(self) -> bool:
-        """Return whether the floor of demand rose and showed no end of its rise."""
-        if not self.rising or all(shape.bend is None for shape in self.shapes):
-            return False
-        return not (self.slackening or self.perhaps_slackening or self.perhaps_starting)
-
-    @property
-    def perhaps_starting(self) -> bool:
-        """Return whether the whole life may have been a start: a way up from nothing, seen in a few samples only."""
-        low = self.typical(lambda shape: shape.at_birth) <= _NOTHING if self.shapes else False
-        return low and self.rising and self.samples < _START_SAMPLES
 
     @property
     def straightness(self) -> float:

@@ -1,4 +1,4 @@
-"""Load against age: whether demand follows what the program has to do, or how long it has been running."""
+"""Load: what the program had to do, by the best signal that was recorded, and how it went over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
 
-from memdiag.diagnosis.numbers import correlation, interpolate, partial, two_slopes
+from memdiag.diagnosis.numbers import correlation, interpolate
 from memdiag.diagnosis.series import Series
 from memdiag.model.trace import Sample
 
@@ -42,25 +42,15 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How demand goes with load and with age, over all runs that were long enough."""
+    """How load went, over all lives that were long enough."""
 
     signal: str
     varies: float
     """Standard deviation of the load over its mean."""
     grew: float
     """Load at the end of what was seen over that at its beginning, by the straight line through all of it."""
-    with_load: float
-    """Partial correlation of demand and load, age held fixed."""
-    with_age: float
-    """Partial correlation of demand and age, load held fixed."""
     collinear: float
     """Correlation of load and age: near 1 nobody can tell them apart."""
-    load_share: float
-    """Share of the rise of demand that the fitted load term explains."""
-    age_share: float
-    """The same for the fitted age term."""
-    per_unit_drift: float | None
-    """Demand per unit of load in the last third over that in the first third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +60,6 @@ class _Row:
     """Seconds that the row stands for."""
     age: float
     load: float
-    demand: float
 
 
 def _counter(series: Series, read: Callable[[Sample], int | None]) -> Counter | None:
@@ -102,18 +91,11 @@ def _rows(series: Series, counter: Counter | None) -> list[_Row]:
         return []
     edges = [first + width * place for place in range(count + 1)]
     at = [interpolate(counter, edge) for edge in edges]
-    sums = [[0.0, 0] for _ in range(count)]
-    for age, demand in series.points:
-        if first <= age <= last:
-            place = min(int((age - first) / width), count - 1)
-            sums[place][0] += demand
-            sums[place][1] += 1
     rows: list[_Row] = []
-    for place, ((low, high), (total, found)) in enumerate(zip(pairwise(at), sums, strict=True)):
+    for place, (low, high) in enumerate(pairwise(at)):
         if place and high >= low:  # the first part of a life is the program's start, not its load
             age = (edges[place] + edges[place + 1]) / 2
-            demand = total / found if found else interpolate(series.points, age)
-            rows.append(_Row(series.begin + age, width, age, (high - low) / width, demand))
+            rows.append(_Row(series.begin + age, width, age, (high - low) / width))
     return rows
 
 
@@ -122,9 +104,6 @@ def _fit(rows: Sequence[_Row], signal: str) -> Load | None:
     mean = fmean(loads)
     if mean <= 0:
         return None
-    ages = [row.age for row in rows]
-    demands = [row.demand for row in rows]
-    third = max(len(rows) // 3, 1)
     times = [row.t for row in rows]
     whole = math.fsum(row.width for row in rows)
     middle = math.fsum(row.width * row.t for row in rows) / whole
@@ -133,35 +112,16 @@ def _fit(rows: Sequence[_Row], signal: str) -> Load | None:
     pace = math.fsum(row.width * (row.t - middle) * (row.load - level) for row in rows) / spread if spread > 0 else 0.0
     begin, end = level + pace * (min(times) - middle), level + pace * (max(times) - middle)
     grew = max(end, _LEAST_LOAD * mean) / max(begin, _LEAST_LOAD * mean)
-    early, late = (
-        fmean(demands[:third]) / max(fmean(loads[:third]), 1e-9),
-        fmean(demands[-third:]) / max(fmean(loads[-third:]), 1e-9),
-    )
-    with_age = correlation(demands, ages)
-    with_load = correlation(demands, loads)
-    both = correlation(loads, ages) or 0.0
-    slopes = two_slopes(ages, loads, demands)
-    low, high = min(demands), max(demands)
-    rise = max(high - low, 1.0)
-    age_share = load_share = 0.0
-    if slopes is not None:
-        age_share = slopes[0] * (max(ages) - min(ages)) / rise
-        load_share = slopes[1] * (max(loads) - min(loads)) / rise
     return Load(
         signal=signal,
         varies=pstdev(loads) / mean,
         grew=grew,
-        with_load=0.0 if with_load is None else partial(with_load, with_age or 0.0, both),
-        with_age=0.0 if with_age is None else partial(with_age, with_load or 0.0, both),
-        collinear=both,
-        load_share=max(-2.0, min(2.0, load_share)),
-        age_share=max(-2.0, min(2.0, age_share)),
-        per_unit_drift=late / early if early > 0 else None,
+        collinear=correlation(loads, [row.age for row in rows]) or 0.0,
     )
 
 
 def load_of(series: Sequence[Series], signal: Signal | None) -> Load | None:
-    """Return the relation of demand to a signal of load, None when that is not known."""
+    """Return how a signal of load went, None when that is not known."""
     if signal is None:
         return None
     longest = max(one.life for one in series)

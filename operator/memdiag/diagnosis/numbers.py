@@ -40,27 +40,6 @@ def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     return max(-1.0, min(1.0, math.fsum(x * y for x, y in zip(dx, dy, strict=True)) / norm))
 
 
-def partial(r_xy: float, r_xz: float, r_yz: float) -> float:
-    """Return the correlation of x and y with what z explains of both taken out (first-order partial correlation)."""
-    rest = (1 - r_xz * r_xz) * (1 - r_yz * r_yz)
-    return 0.0 if rest <= 1e-6 else max(-1.0, min(1.0, (r_xy - r_xz * r_yz) / math.sqrt(rest)))
-
-
-def two_slopes(xs: Sequence[float], zs: Sequence[float], ys: Sequence[float]) -> tuple[float, float] | None:
-    """Return b and c of the least-squares fit y = a + b x + c z; None where x and z cannot be told apart."""
-    mx, mz, my = fmean(xs), fmean(zs), fmean(ys)
-    rows = [(x - mx, z - mz, y - my) for x, z, y in zip(xs, zs, ys, strict=True)]
-    xx = math.fsum(x * x for x, _, _ in rows)
-    zz = math.fsum(z * z for _, z, _ in rows)
-    xz = math.fsum(x * z for x, z, _ in rows)
-    xy = math.fsum(x * y for x, _, y in rows)
-    zy = math.fsum(z * y for _, z, y in rows)
-    determinant = xx * zz - xz * xz
-    if determinant <= 1e-6 * xx * zz:
-        return None
-    return (xy * zz - zy * xz) / determinant, (zy * xx - xy * xz) / determinant
-
-
 def interpolate(points: Sequence[tuple[float, float]], x: float) -> float:
     """Return the value at x of the line through points in rising order of x, the ends prolonged flat."""
     if x <= points[0][0]:
@@ -76,8 +55,3 @@ def interpolate(points: Sequence[tuple[float, float]], x: float) -> float:
             high = middle
     (x1, y1), (x2, y2) = points[low], points[high]
     return y1 if x2 <= x1 else y1 + (y2 - y1) * (x - x1) / (x2 - x1)
-
-
-def logistic(value: float) -> float:
-    """Return the probability that log-odds stand for."""
-    return 1 / (1 + math.exp(-max(-40.0, min(40.0, value))))
