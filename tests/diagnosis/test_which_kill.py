@@ -87,6 +87,12 @@ def test_137_without_an_oom_kill_is_not_the_kernels(end: RunEnd) -> None:
     assert found.recommendation.action is Action.NONE
 
 
+def test_a_pod_that_the_kubelet_evicted_is_the_nodes_pressure() -> None:
+    found = diagnose(trace_of(run_of(RunEnd(21.0, 137, "Evicted", killed=False), last=30)))
+    assert (found.cause, found.mechanism) == (Cause.NODE_PRESSURE, Mechanism.EVICTION)
+    assert found.recommendation.action is Action.MOVE_OR_ADD_MEMORY
+
+
 def test_137_that_nobody_counted_is_inconclusive_and_says_what_is_missing() -> None:
     found = diagnose(trace_of(run_of(RunEnd(21.0, 137, "Error"), last=30)))
     assert found.cause is Cause.INCONCLUSIVE

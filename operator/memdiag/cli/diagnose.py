@@ -28,6 +28,8 @@ A trace is what `memdiag record` writes (JSON Lines, .gz is read as well). For e
 
 Exit status: 0 every trace was diagnosed, whatever the verdict; 2 a trace could not be used (the others still are).
 """
+_WORTH_A_WORD = 0.05
+"""Least weight of evidence that people are shown; programs get all of it."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -148,6 +150,8 @@ def _evidence_text(evidence: Sequence[Evidence]) -> Iterator[str]:
     """Yield each statement once, with what it speaks for and against."""
     statements: dict[str, list[Evidence]] = {}
     for piece in evidence:
+        if abs(piece.weight) < _WORTH_A_WORD:
+            continue
         statements.setdefault(piece.statement, []).append(piece)
     for statement, pieces in statements.items():
         yield f"  - {statement}"

@@ -12,6 +12,7 @@ from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.functions import COMES_TO_REST
 from memdiag.diagnosis.series import Series
 from memdiag.diagnosis.stationary import MARGIN
+from memdiag.diagnosis.which_kill import EVICTED
 from memdiag.model.kill import LimitHit
 from memdiag.model.verdict import Cause, Mechanism
 
@@ -31,7 +32,6 @@ _SEVERAL = 2
 """One life that ended early may have met a burst; several are a start."""
 _HUGE = 0.5
 _COLLAPSED = 0.25
-_EVICTED = "Evicted"
 
 
 def _leak(found: Features) -> Mechanism | None:
@@ -169,7 +169,7 @@ def _node(found: Features) -> Mechanism | None:
     if kill is None:
         return None
     end = found.trace.runs[kill.run].end
-    if end is not None and end.reason == _EVICTED:
+    if end is not None and end.reason == EVICTED:
         return Mechanism.EVICTION
     if kill.limit_hit is LimitHit.ANCESTOR:
         return Mechanism.ANCESTOR_LIMIT

@@ -13,7 +13,7 @@ from memdiag.diagnosis.evidence import missing, observe, weigh
 from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.settling import settle
 from memdiag.diagnosis.weights import CANDIDATES, WEIGHTS, Weights
-from memdiag.diagnosis.which_kill import Kill
+from memdiag.diagnosis.which_kill import EVICTED, Kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
@@ -64,6 +64,9 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
 
 def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:
     """Return the verdict that the kill alone already gives, None when the container's own limit was hit."""
+    if kill.evicted:
+        cause, text = Cause.NODE_PRESSURE, "The kubelet evicted the pod: the node was short of memory."
+        return cause, 0.9, Evidence("evicted", cause, EVICTED, None, 3.0, text)
     if kill.kernel is False:
         cause, text = Cause.NOT_KERNEL_OOM, f"There was no OOM kill behind exit code {kill.exit_code}: {kill.words}."
         return cause, 0.95, Evidence("kernel_kill", cause, "none", "an OOM kill", 3.0, text)

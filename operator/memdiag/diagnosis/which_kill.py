@@ -10,6 +10,7 @@ from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Run, Trace
 
 SIGKILLED = 137
+EVICTED = "Evicted"
 NEAR_LIMIT = 0.9
 """Share of the limit at which a kill without any other witness is taken for the container's own limit."""
 
@@ -30,6 +31,8 @@ class Kill:
     words: str
     exit_code: int | None = None
     certain: bool = True
+    evicted: bool = False
+    """The kubelet's word: it ended the pod itself because the node ran short of memory."""
 
 
 def _log(run: Run) -> Iterable[str]:
@@ -133,7 +136,8 @@ def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
         return None
     exit_code = end.exit_code if end is not None else None
     if kernel is False:
-        return Kill(index, t, kernel, LimitHit.UNKNOWN, words, exit_code)
+        evicted = end is not None and end.reason == EVICTED
+        return Kill(index, t, kernel, LimitHit.UNKNOWN, words, exit_code, evicted=evicted)
     whose = _limit_hit_in_log(_log(run)) or _limit_hit_by_counters(run, following)
     certain = whose is not None and kernel is True
     whose = whose or _nearness(run, limit)
