@@ -14,6 +14,8 @@ from memdiag.diagnosis.words import human_bytes, percent
 LEVEL_LOAD = 1.3
 """Times by which load may rise or fall and still count as level."""
 _CPU_IS_WEAKER = 0.5
+_GROWN = (1.15, 1.5)
+"""Times by which load has grown hardly and for certain."""
 _SURE = 1.5
 """Natural logarithm of the ratio of unexplained variances at which one function is surely the better one."""
 _LEAST_SPAN = (0.1, 0.4)
@@ -88,7 +90,7 @@ def follows_load(found: Features) -> Iterator[Observation]:
             f"age or work so far {percent(other.share)}; load grew {load.grew:.1f} times."
         )
         strength = ramp(gain, 0.0, _SURE) * ramp(fit.share, 0.3, 0.7) * _worth(found, functions) * _trusted(load)
-        grown = ramp(load.grew, 1.1, 1.8)
+        grown = ramp(load.grew, *_GROWN)
         yield Observation("follows_growing_load", strength * grown, fit.share, 0.3, text)
         yield Observation("follows_level_load", strength * (1 - grown), fit.share, 0.3, text)
     else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from statistics import median
 
 from memdiag.diagnosis.features import Features, is_rising
 from memdiag.diagnosis.observation import Observation, ramp
 from memdiag.diagnosis.words import percent
 
+_LARGER = 1.02
+_FEWEST_POINTS = 6
 _RISEN = 0.6
 """Least share of demand's changes that age or work explain where they count as a rise."""
 
@@ -65,6 +68,26 @@ def start_levels(found: Features) -> Iterator[Observation]:
     yield Observation("start_levels", ramp(steps, 0.08, 0.4) if restarts.bases_rise else 0.0, steps, 0.08, text)
 
 
+def held_more(found: Features) -> Iterator[Observation]:
+    """Tell whether an earlier life was level above the present limit, under a larger one."""
+    if found.limit is None:
+        return
+    strength, seen = 0.0, 0.0
+    for one, start in zip(found.series, found.starts.ages, strict=True):
+        ends = (*one.run.samples[:1], *one.run.samples[-1:])
+        allowed = max((s.level.max for s in ends if isinstance(s.level.max, int)), default=0)
+        held = [demand for age, demand in one.points if age >= max(start, one.life / 2)]
+        if allowed <= _LARGER * found.limit or len(held) < _FEWEST_POINTS:
+            continue
+        quarter = len(held) // 4 + 1
+        moved = abs(median(held[-quarter:]) - median(held[:quarter])) / found.limit
+        level = median(held) / found.limit
+        now = ramp(level, 0.85, 1.0) * ramp(moved, 0.15, 0.03)
+        strength, seen = max((strength, seen), (now, level))
+    text = f"An earlier life was level at {percent(seen)} of the present limit: the limit was lowered below the need."
+    yield Observation("held_more", strength, seen, 0.85, text)
+
+
 def revision(found: Features) -> Iterator[Observation]:
     """Tell whether the level stepped up with a new revision or image."""
     change = found.revision
@@ -98,6 +121,7 @@ RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
     one_life,
     paces,
     start_levels,
+    held_more,
     revision,
     replicas,
 )
