@@ -34,7 +34,7 @@ _MARKS = {
     "api": "api_server",
     "node": "node",
 }
-_BUDGET_MINUTES = {"static": 3, "unit": 3, "quick": 2, "api": 4, "node": 6}
+_BUDGET_MINUTES = {"static": 3, "unit": 4, "quick": 5, "api": 4, "node": 6}
 
 
 @dataclass

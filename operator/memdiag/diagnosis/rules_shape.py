@@ -22,7 +22,9 @@ def floor(found: Features) -> Iterator[Observation]:
     move = f"from {human_bytes(base)} to {human_bytes(end)} in {duration(life)}"
     if found.rising:
         text = f"Memory that never came back rose {move}, {percent(share)} of the way to the limit."
-        size = ramp(found.typical(lambda shape: shape.rise), 0.05, 0.15)
+        # what killed is worth a word however small; of what lives on, a small rise leads nowhere yet
+        killed = any(shape.series.killed for shape in found.shapes)
+        size = 1.0 if killed else ramp(found.typical(lambda shape: shape.rise), 0.05, 0.15)
         yield Observation("floor_rises", size * (0.3 + 0.7 * found.straightness), share, 0.4, text)
     elif found.flat:
         text = f"Between its peaks demand stayed level: {move}."
@@ -33,10 +35,11 @@ def floor(found: Features) -> Iterator[Observation]:
         yield Observation("little_room", ramp(level, 0.75, 0.92), level, 0.75, text)
     else:
         text = f"The floor moved {move}, {percent(max(share, 0.0))} of the way to the limit: neither level nor most."
-        yield Observation("floor_between", 1.0, share, 0.4, text)
         trend, rise = found.typical(lambda shape: shape.trend), found.typical(lambda shape: shape.rise)
+        climbs = ramp(trend, 0.4, 0.8) * ramp(share, 0.1, 0.4) * ramp(rise, 0.01, 0.03)
+        yield Observation("floor_between", 1 - climbs, share, 0.4, text)
         text = f"The floor climbed all the time ({move}), under peaks that are higher."
-        yield Observation("floor_climbs", ramp(trend, 0.4, 0.8) * ramp(rise, 0.05, 0.2), trend, 0.4, text)
+        yield Observation("floor_climbs", climbs, trend, 0.4, text)
 
 
 def wander(found: Features) -> Iterator[Observation]:
