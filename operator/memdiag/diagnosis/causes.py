@@ -12,7 +12,6 @@ from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.functions import COMES_TO_REST
 from memdiag.diagnosis.series import Series
 from memdiag.diagnosis.stationary import MARGIN
-from memdiag.diagnosis.which_kill import EVICTED
 from memdiag.model.kill import LimitHit
 from memdiag.model.verdict import Cause, Mechanism
 
@@ -168,8 +167,7 @@ def _node(found: Features) -> Mechanism | None:
     kill = found.kill
     if kill is None:
         return None
-    end = found.trace.runs[kill.run].end
-    if end is not None and end.reason == EVICTED:
+    if kill.evicted:
         return Mechanism.EVICTION
     if kill.limit_hit is LimitHit.ANCESTOR:
         return Mechanism.ANCESTOR_LIMIT

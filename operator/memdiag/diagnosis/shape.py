@@ -66,8 +66,6 @@ class Shape:
     """The line of the floor at age 0, share of the limit: a program that serves has a size of its own by then."""
     slope_low: float
     slope_high: float
-    startup_peak: float
-    """Highest demand of the first tenth of the life over the highest later one, 0 where not known."""
 
     @property
     def points_end(self) -> float:
@@ -165,8 +163,6 @@ def shape_of(series: Series, limit: float) -> Shape | None:
     bend, early_bend, late_bend = _bends(started, limit)
     ordinary = median(demand for age, demand in before if age >= 0.8 * span)
     low_age = max((age for age, demand in points if demand <= base + 0.15 * way), default=0.0)
-    early = [demand for age, demand in points if age <= 0.1 * life]
-    later = [demand for age, demand in points if age > 0.1 * life]
     return Shape(
         series=series,
         limit=limit,
@@ -190,5 +186,4 @@ def shape_of(series: Series, limit: float) -> Shape | None:
         at_birth=median(demand - slope[0] * age for age, demand in started) / limit,
         slope_low=slope[1],
         slope_high=slope[2],
-        startup_peak=max(early) / max(later) if early and later and max(later) > 0 else 0.0,
     )
