@@ -34,8 +34,9 @@ api: setup ## tests on a real kube-apiserver
 node: setup ## the end-to-end test on a real node
 	@$(PY) -m testbed.rings node
 
-generate: setup ## write the generated files anew: crds/ and their copies in the chart
+generate: setup ## write the generated files anew: crds/, their copies in the chart, docs/metrics.md
 	@$(PY) -m memdiag.kube.crd --out crds
+	@$(PY) -m memdiag.controller.metricsdoc
 	@$(PY) charts/sync.py
 
 bench-verdict: setup ## judge the verdict on labelled traces of a real kernel, beside baselines

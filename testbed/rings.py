@@ -26,6 +26,7 @@ _STATIC: tuple[tuple[str, ...], ...] = (
     (str(_BIN / "mypy"),),
     (str(_BIN / "lint-imports"), "--no-cache"),
     (sys.executable, "-m", "memdiag.kube.crd", "--check", "--out", "crds"),
+    (sys.executable, "-m", "memdiag.controller.metricsdoc", "--check"),
     (sys.executable, "charts/sync.py", "--check"),
 )
 _MARKS = {

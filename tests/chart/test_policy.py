@@ -303,6 +303,8 @@ def test_the_operators_rights_are_enough_and_not_more(installed: Installed) -> N
         ("watch", "", "pods"),
         ("get", "apps", "replicasets"),
         ("get", "batch", "jobs"),
+        ("create", "", "events"),
+        ("patch", "", "events"),
         ("create", GROUP, "memoryincidents"),
         ("patch", GROUP, "memoryincidents/status"),
         ("create", GROUP, "memorydiagnoses"),

@@ -263,6 +263,19 @@ def token_kubeconfig(admin: Path, token: str, target: Path) -> Path:
     return target
 
 
+def merged(target: Any, patch: Any) -> Any:
+    """Return the target after a JSON merge patch (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
 class MemoryApi:
     """An API of dictionaries with the verbs' documented behaviour: versions, conflicts, merge patches, subresources."""
 
@@ -276,6 +289,7 @@ class MemoryApi:
         self._version += 1
         item.setdefault("metadata", {})["resourceVersion"] = str(self._version)
         item["metadata"].setdefault("generation", 1)
+        item["metadata"].setdefault("uid", f"uid-{self._version}")
         self.objects[path] = item
 
     def get(self, path: str, query: object = None) -> dict[str, Any]:
@@ -310,10 +324,7 @@ class MemoryApi:
     def patch(self, path: str, body: Any) -> dict[str, Any]:
         self.calls.append(("PATCH", path))
         place = path.removesuffix("/status")
-        item = self.get(place)
-        for key, value in body.items():
-            item[key] = {**item.get(key, {}), **value}
-        self.put(place, item)
+        self.put(place, merged(self.get(place), body))
         return self.get(place)
 
     def delete(self, path: str) -> None:

@@ -25,7 +25,7 @@ class Script(MemoryApi):
         self.watcher: ListWatch | None = None
 
     def pages(self, path: str, query: Any = None) -> Iterator[dict[str, Any]]:
-        assert (path, query) == ("/api/v1/pods", None)
+        assert (path, query) == ("/api/v1/pods", {})
         yield from self.lists.pop(0)
 
     def watch(self, path: str, query: Any, read_timeout: float) -> Iterator[dict[str, Any]]:

@@ -77,13 +77,16 @@ def _get(port: int, path: str) -> tuple[int, str]:
 
 def test_health_says_what_is_wrong() -> None:
     wrong: list[str | None] = [None]
-    server = HealthServer(0, {"event loop": lambda: None}, {"pod list": lambda: wrong[0]})
+    server = HealthServer(
+        0, {"event loop": lambda: None}, {"pod list": lambda: wrong[0]}, lambda: b"memdiag_pods 3.0\n"
+    )
     server.start()
     try:
         assert _get(server.port, "/healthz") == (200, "ok\n")
         assert _get(server.port, "/readyz?verbose") == (200, "ok\n")
         wrong[0] = "not complete yet"
         assert _get(server.port, "/readyz") == (503, "pod list: not complete yet\n")
+        assert _get(server.port, "/metrics") == (200, "memdiag_pods 3.0\n")
         assert _get(server.port, "/")[0] == 404
     finally:
         server.stop()

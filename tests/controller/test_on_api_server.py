@@ -39,6 +39,7 @@ CLUSTER_RULES = [
         "verbs": ["get", "list", "watch", "create", "patch"],
     },
     {"apiGroups": ["memdiag.dev"], "resources": ["memorydiagnoses/status"], "verbs": ["update"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 OWN_RULES = [{"apiGroups": ["memdiag.dev"], "resources": ["memoryreports"], "verbs": ["list", "watch", "delete"]}]
 """All that the operator may do; every test here runs under these rights and nothing else."""

@@ -15,9 +15,12 @@ from typing import Any
 import kopf
 from kubernetes import client
 
-from memdiag.controller.diagnoser import Diagnoser, Verdict, subject_of
+from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, subject_of
+from memdiag.controller.events import Events
 from memdiag.controller.health import HealthServer
-from memdiag.controller.listwatch import ListWatch
+from memdiag.controller.listwatch import ListWatch, Sink
+from memdiag.controller.meteredapi import MeteredApi
+from memdiag.controller.metrics import Metrics
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.worker import Worker
@@ -25,6 +28,7 @@ from memdiag.kube.api import Api, ApiError, HttpApi, lenient
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, KINDS, REPORT
 from memdiag.kube.pods import Pod
 from memdiag.model.report import GROUP, VERSION
+from memdiag.model.verdict import Cause
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT = 1.0
@@ -42,6 +46,8 @@ class Options:
     namespace: str
     """memdiag's own, where the reports are."""
     health_port: int | None
+    instance: str = "memdiag"
+    """Who writes an Event: the pod's name."""
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -125,15 +131,25 @@ class Operator:
     def __init__(self, api_client: client.ApiClient, options: Options, verdict: Verdict) -> None:
         self._client = api_client
         self._options = options
-        self._api: Api = HttpApi(api_client)
+        self._metrics = Metrics()
+        self._api: Api = MeteredApi(HttpApi(api_client), self._metrics)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._book = PodBook(self._pod_changed)
-        self._pods = ListWatch(self._api, "/api/v1/pods", self._book)
-        self._mine = ListWatch(self._api, DIAGNOSIS.path(), _Diagnoses(self._spec_changed))
-        self._diagnoser = Diagnoser(self._api, verdict)
-        self._witness = SecondWitness(self._api, self._diagnoser)
-        self._worker = Worker(self._api, self._book, self._diagnoser, self._witness, synced=lambda: self._pods.synced)
+        self._pods = self._follow("pods", "/api/v1/pods", self._book)
+        self._mine = self._follow(DIAGNOSIS.plural, DIAGNOSIS.path(), _Diagnoses(self._spec_changed))
+        self._events = Events(self._api, self._metrics, options.instance)
+        self._diagnoser = Diagnoser(self._api, verdict, told=self._written)
+        self._witness = SecondWitness(self._api, self._diagnoser, metrics=self._metrics)
+        self._worker = Worker(
+            self._api,
+            self._book,
+            self._diagnoser,
+            self._witness,
+            synced=lambda: self._pods.synced,
+            metrics=self._metrics,
+        )
         self._witness.reported = self._worker.expects
+        self._add_gauges()
         self._beat = time.monotonic()
         self._ready = asyncio.Event()
         self._asked: set[asyncio.Task[None]] = set()
@@ -144,7 +160,7 @@ class Operator:
         self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="api"))
         health = None
         if self._options.health_port is not None:
-            health = HealthServer(self._options.health_port, self._liveness(), self._readiness())
+            health = HealthServer(self._options.health_port, self._liveness(), self._readiness(), self._metrics.expose)
             health.start()
         parts = [asyncio.create_task(self._heartbeat(), name="heartbeat")]
         try:
@@ -156,6 +172,7 @@ class Operator:
             self._mine.start()
             parts.append(asyncio.create_task(self._worker.run(), name="worker"))
             parts.append(asyncio.create_task(self._witness.run(), name="witness"))
+            parts.append(asyncio.create_task(self._events.run(), name="events"))
             parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
             parts.append(asyncio.create_task(self._announce(watching), name="announce"))
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -171,6 +188,19 @@ class Operator:
                     await part
             if health is not None:
                 health.stop()
+
+    def _follow(self, collection: str, path: str, sink: Sink) -> ListWatch:
+        restarts = self._metrics.watch_restarts
+        return ListWatch(self._api, path, sink, began_anew=lambda why: restarts.labels(collection, why).inc())
+
+    def _add_gauges(self) -> None:
+        for name, read in (
+            ("memdiag_report_queue_depth", self._worker.depth),
+            ("memdiag_report_queue_age_seconds", self._worker.queue_age),
+            ("memdiag_pods", lambda: len(self._book)),
+            ("memdiag_events_waiting", self._events.waiting),
+        ):
+            self._metrics.read_gauge(name, read)
 
     async def _kopf(self, stop: asyncio.Event) -> None:
         configuration = self._client.configuration
@@ -224,6 +254,15 @@ class Operator:
         for end in ended:
             self._witness.ended(end)
 
+    def _written(self, written: Written) -> None:
+        """Count and announce a diagnosis; called from the thread that wrote it."""
+        self._metrics.diagnoses.labels(written.status.cause or Cause.INCONCLUSIVE).inc()
+        now = time.time()
+        for incident in written.fresh:
+            if not incident.spec.found_before_install:
+                self._metrics.kill_to_diagnosis.observe(max(now - incident.time, 0.0))
+        self._in_loop(self._events.offer, written)
+
     def _spec_changed(self, item: dict[str, Any]) -> None:
         self._in_loop(self._ask, item)
 
@@ -255,6 +294,7 @@ class Operator:
             **self._liveness(),
             "pod list": lambda: None if self._pods.synced else "not complete yet",
             "pod watch silence": lambda: _over(self._pods.age(), _WATCH_TOO_OLD),
+            "diagnosis watch silence": lambda: _over(self._mine.age(), _WATCH_TOO_OLD),
             "kopf": lambda: None if self._ready.is_set() else "not started yet",
             "queue": lambda: _over(self._worker.queue_age(), _QUEUE_TOO_OLD),
         }

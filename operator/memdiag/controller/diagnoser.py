@@ -55,6 +55,20 @@ class Subject:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A diagnosis that has just been written because of kills."""
+
+    subject: Subject
+    name: str
+    uid: str
+    status: MemoryDiagnosisStatus
+    incidents: tuple[Incident, ...]
+    """All that are kept."""
+    fresh: tuple[Incident, ...]
+    """Those that this write counted."""
+
+
 def subject_of(item: dict[str, Any]) -> Subject:
     """Return what a MemoryDiagnosis object is about. Raises ValueError when it does not say."""
     spec = MemoryDiagnosisSpec.model_validate(item["spec"])
@@ -67,10 +81,17 @@ def subject_of(item: dict[str, Any]) -> Subject:
 class Diagnoser:
     """Writes diagnoses. Requests for a subject that come while one is being written are answered by the next write."""
 
-    def __init__(self, api: Api, verdict: Verdict, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        api: Api,
+        verdict: Verdict,
+        wall: Callable[[], float] = time.time,
+        told: Callable[[Written], None] = lambda _written: None,
+    ) -> None:
         self._api = api
         self._verdict = verdict
         self._wall = wall
+        self._told = told
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._next: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -168,6 +189,10 @@ class Diagnoser:
         )
         if status.to_api() != (found.get("status") or {}):
             self._api.replace(f"{path}/status", {**found, "status": status.to_api()})
+        newly = set(account.kills.counted).difference(() if before.kills is None else before.kills.counted)
+        fresh = tuple(incident for incident in incidents if incident.name in newly)
+        if fresh:
+            self._told(Written(subject, metadata["name"], metadata["uid"], status, tuple(incidents), fresh))
         for name in account.expendable:
             self._api.delete(INCIDENT.path(subject.namespace, name))
         return account.uncounted

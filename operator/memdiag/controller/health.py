@@ -1,4 +1,4 @@
-"""Liveness and readiness over HTTP, from real signals; in a thread, so that a stuck event loop is seen from outside."""
+"""Liveness, readiness and metrics over HTTP, in a thread, so that a stuck event loop is seen from outside."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from memdiag.controller.metrics import CONTENT_TYPE
+
 Check = Callable[[], str | None]
 """Returns what is wrong, None when nothing is."""
 
 
 class HealthServer:
-    """Serves /healthz and /readyz: 200 `ok`, or 503 and what is wrong, one problem a line."""
+    """Serves /healthz and /readyz: 200 `ok`, or 503 and what is wrong, one problem a line; and /metrics."""
 
-    def __init__(self, port: int, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
+    def __init__(
+        self, port: int, live: Mapping[str, Check], ready: Mapping[str, Check], metrics: Callable[[], bytes]
+    ) -> None:
         checks = {"/healthz": live, "/readyz": ready}
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 5
 
             def do_GET(self) -> None:
-                asked = checks.get(self.path.partition("?")[0])
+                page = self.path.partition("?")[0]
+                if page == "/metrics":
+                    self._answer(200, CONTENT_TYPE, metrics())
+                    return
+                asked = checks.get(page)
                 found = [] if asked is None else [(name, check()) for name, check in asked.items()]
                 wrong = [f"{name}: {problem}" for name, problem in found if problem is not None]
                 body = "\n".join(wrong or ["ok" if asked is not None else "no such page"]).encode() + b"\n"
-                self.send_response(404 if asked is None else 503 if wrong else 200)
-                self.send_header("Content-Type", "text/plain; charset=utf-8")
+                self._answer(404 if asked is None else 503 if wrong else 200, "text/plain; charset=utf-8", body)
+
+            def _answer(self, status: int, content_type: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from memdiag.controller.metrics import WatchEnd
 from memdiag.kube.api import Api, ApiError, ExpiredError, TransientError
 
 _log = logging.getLogger(__name__)
@@ -34,11 +35,22 @@ class Sink(Protocol):
 class ListWatch:
     """One collection, followed until `stop`. `age` and `synced` are its signs of life."""
 
-    def __init__(self, api: Api, path: str, sink: Sink, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        sink: Sink,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        selector: str = "",
+        began_anew: Callable[[WatchEnd], None] = lambda _why: None,
+    ) -> None:
         self._api = api
         self._path = path
         self._sink = sink
         self._clock = clock
+        self._selected = {"labelSelector": selector} if selector else {}
+        self._began_anew = began_anew
         self._stopped = threading.Event()
         self._heard = clock()
         self._version: str | None = None
@@ -71,9 +83,12 @@ class ListWatch:
                     version = self._list()
                 version = self._follow(version)
                 pause = _FIRST_PAUSE
+                self._began_anew(WatchEnd.TIMEOUT)
             except ExpiredError:
+                self._began_anew(WatchEnd.EXPIRED)
                 version = None
             except ApiError as error:
+                self._began_anew(WatchEnd.ERROR)
                 _log.warning("watch of %s broke, trying again in %.1f s: %s", self._path, pause, error)
                 self._stopped.wait(max(pause, error.retry_after or 0) if isinstance(error, TransientError) else pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
@@ -83,7 +98,7 @@ class ListWatch:
         uids: set[str] = set()
         version = ""
         self._version = None
-        for page in self._api.pages(self._path):
+        for page in self._api.pages(self._path, self._selected):
             self._heard = self._clock()
             version = version or str(page["metadata"]["resourceVersion"])
             for item in page.get("items") or ():
@@ -96,6 +111,7 @@ class ListWatch:
     def _follow(self, version: str) -> str:
         self._version = version
         query = {
+            **self._selected,
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_SERVER_TIMEOUT),

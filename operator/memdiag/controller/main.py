@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--kubeconfig", type=Path, help="how to reach the API server (default: the service account of this pod)"
     )
     parser.add_argument(
-        "--health-port", type=int, metavar="PORT", help="serve /healthz and /readyz there (default: do not)"
+        "--health-port", type=int, metavar="PORT", help="serve /healthz, /readyz and /metrics there (default: do not)"
     )
 
 
@@ -48,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     except PermanentError as error:
         print(f"memdiag operator: {error}", file=sys.stderr)
         return 2
-    operator = Operator(api_client, Options(arguments.namespace, arguments.health_port), _verdict)
+    options = Options(arguments.namespace, arguments.health_port, os.environ.get("POD_ID") or socket.gethostname())
+    operator = Operator(api_client, options, _verdict)
     asyncio.run(_until_signal(operator))
     return 0
 

@@ -12,6 +12,7 @@ from typing import Any
 from memdiag.controller.diagnoser import Diagnoser, Subject
 from memdiag.controller.incidents import DIAGNOSIS_LABEL, RUN_LABEL, from_status, pod_status, run_label
 from memdiag.controller.kills import KEPT_INCIDENTS
+from memdiag.controller.metrics import Metrics
 from memdiag.controller.podbook import Ended
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError
 from memdiag.kube.kinds import INCIDENT
@@ -41,12 +42,14 @@ class SecondWitness:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         grace: float = _GRACE,
+        metrics: Metrics | None = None,
     ) -> None:
         self._api = api
         self._diagnoser = diagnoser
         self._clock = clock
         self._wall = wall
         self._grace = grace
+        self._metrics = metrics or Metrics()
         self._expected: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._suspects: dict[str, tuple[Ended, float]] = {}
@@ -154,6 +157,8 @@ class SecondWitness:
             self._api.create(INCIDENT.path(pod.namespace), body)
         except AlreadyExistsError:
             return subject, None
+        kill = body["spec"]["kill"]
+        self._metrics.incidents.labels(kill["kind"], kill["limitHit"]).inc()
         _log.info(
             "kill recorded by the pod's status alone", extra={"k8s.namespace.name": pod.namespace,
             "k8s.pod.name": pod.name, "k8s.container.name": end.container.name},

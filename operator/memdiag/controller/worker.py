@@ -12,6 +12,7 @@ from typing import Any
 
 from memdiag.controller import incidents, resolve
 from memdiag.controller.diagnoser import Diagnoser, Subject
+from memdiag.controller.metrics import Metrics, ReportOutcome
 from memdiag.controller.podbook import PodBook
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError, TransientError
@@ -67,6 +68,7 @@ class Worker:
         *,
         synced: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        metrics: Metrics | None = None,
     ) -> None:
         self._api = api
         self._book = book
@@ -74,6 +76,7 @@ class Worker:
         self._witness = witness
         self._synced = synced
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._items: dict[str, _Item] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._workloads: OrderedDict[str, tuple[Workload, float]] = OrderedDict()
@@ -107,7 +110,11 @@ class Worker:
     def queue_age(self) -> float:
         """Return for how many seconds the longest due report has been waiting for a consumer, 0 when none is."""
         now = self._clock()
-        return max((now - item.due for item in self._items.values() if item.timer is None), default=0.0)
+        return max((now - item.due for item in list(self._items.values()) if item.timer is None), default=0.0)
+
+    def depth(self) -> int:
+        """Return how many reports are under way."""
+        return len(self._items)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -167,23 +174,25 @@ class Worker:
                 "report %s is refused: it names a pod of node %s and comes from node %s", name, pod.node, report.node,
                 extra={"k8s.pod.uid": pod.uid, "k8s.node.name": report.node},
             )  # fmt: skip
-            await self._discard(name, item)
+            await self._discard(name, item, ReportOutcome.REFUSED)
             return
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
         workload = await self._workload(pod)
         body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
         try:
-            await asyncio.to_thread(self._deliver, body, report, pod)
+            outcome = await asyncio.to_thread(self._deliver, body, report, pod)
         except NotFoundError as error:
             _log.warning("kill of %s/%s has no place any more: %s", pod.namespace, pod.name, error)
+            outcome = ReportOutcome.NAMESPACE_GONE
         else:
             self._witness.expect(body, resolved.termination)
             await self._diagnoser.request(Subject(pod.namespace, workload, resolved.name))
-        await self._discard(name, item)
+        await self._discard(name, item, outcome)
 
-    async def _discard(self, name: str, item: _Item) -> None:
+    async def _discard(self, name: str, item: _Item, outcome: ReportOutcome) -> None:
         namespace = item.body["metadata"]["namespace"]
         await asyncio.to_thread(self._api.delete, REPORT.path(namespace, name))
+        self._metrics.reports.labels(outcome).inc()
 
     def _resolve(self, report: MemoryReportSpec, pod: Pod, *, patient: bool) -> tuple[resolve.Resolved, bool]:
         resolved = resolve.by_status(report.container_id, pod, self._book.past_runs(pod.uid))
@@ -196,7 +205,7 @@ class Worker:
             raise _NotYetError(f"whether container {resolved.name} of pod {pod.name} ended is not known", _LOOK_AGAIN)
         return resolved, bool(died)
 
-    def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> None:
+    def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> ReportOutcome:
         """Create the incident; when it exists and lacks the kernel's word, add that."""
         metadata = body["metadata"]
         try:
@@ -213,6 +222,10 @@ class Worker:
             late = incidents.late_evidence(self._api.get(path), report, pod)
             if late is not None:
                 self._api.patch(f"{path}/status", late)
+            return ReportOutcome.KNOWN
+        kill = body["spec"]["kill"]
+        self._metrics.incidents.labels(kill["kind"], kill["limitHit"]).inc()
+        return ReportOutcome.INCIDENT
 
     async def _workload(self, pod: Pod) -> Workload:
         owner = pod.api_uid if pod.owner is None else pod.owner.uid

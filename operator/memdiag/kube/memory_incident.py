@@ -124,6 +124,8 @@ class MemoryIncidentSpec(Shape):
     """The pod template's hash: the same for all pods of one revision."""
     node: ObjectName | None = None
     source: Source
+    found_before_install: bool = False
+    """The kill is older than memdiag's installation: it was found afterwards and never announced."""
     kill: Kill
     limits: MemoryInForce = Field(default_factory=MemoryInForce)
     memory: Level | None = None
