@@ -14,8 +14,10 @@ from memdiag.diagnosis import diagnose
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from memdiag.model.verdict import Action, Cause
+from tests.diagnosis.lives import BEGIN, container, life
 
 MIB = 2**20
+JAVA = "Memory cgroup out of memory: Killed process 7 (java) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB"
 BY_NAME = {family.name: family for family in FAMILIES}
 
 
@@ -154,3 +156,15 @@ def test_no_trace_is_too_odd(trace: Trace, limit_hit: LimitHit | None) -> None:
         assert piece.statement
     if found.recommendation.limit_bytes is not None:
         assert found.recommendation.limit_bytes >= 0
+
+
+def test_a_leak_under_a_heap_that_may_pass_the_limit_needs_more() -> None:
+    """What a JVM with room above the limit does not collect rises like a leak."""
+    runs = [life([20 + 0.8 * place for place in range(90)], begin=BEGIN + 1e5 * place) for place in range(3)]
+    bare = container(*runs)
+    killed = tuple(replace(run, end=replace(run.end, kernel_log=(JAVA,))) for run in runs if run.end is not None)
+    roomy = replace(bare, runs=killed, runtime={"-Xmx": 400.0 * MIB})
+    tight = replace(roomy, runtime={"-Xmx": 50.0 * MIB})
+    assert diagnose(bare).cause is Cause.LEAK
+    assert diagnose(tight).cause is Cause.LEAK
+    assert diagnose(roomy).cause is Cause.INCONCLUSIVE

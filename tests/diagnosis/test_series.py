@@ -87,6 +87,20 @@ def test_a_kill_inside_a_run_ends_a_life_and_begins_another() -> None:
     assert not any(one.run.kills for one in found)
 
 
+def test_the_sample_that_already_counts_the_kill_is_the_next_lifes_first() -> None:
+    counts = [0, 0, 0, 1, 1, 1, 2, 2]
+    run = life([10, 40, 70, 10, 30, 60, 20, 25], killed=False, alive=True)
+    counted = tuple(
+        replace(one, level=replace(one.level, events_local={"oom_kill": count}))
+        for one, count in zip(run.samples, counts, strict=True)
+    )
+    kills = (TraceKill(BEGIN + 181), TraceKill(BEGIN + 375))  # the log is read a moment after the counter
+    found = series(container(replace(run, samples=counted, kills=kills)))
+    assert [[int(demand) // MIB for _, demand in one.points] for one in found] == [[10, 40, 70], [10, 30, 60], [20, 25]]
+    assert [one.begin for one in found] == [BEGIN, BEGIN + 180, BEGIN + 360]
+    assert [one.points[0][0] for one in found] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("t", [BEGIN - 1, BEGIN, BEGIN + 1e6])
 def test_a_kill_outside_of_its_run_cuts_nothing(t: float) -> None:
     run = replace(life([10, 20, 90]), kills=(TraceKill(t),))

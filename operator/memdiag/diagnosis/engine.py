@@ -21,6 +21,8 @@ from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
 LEAST_CONFIDENCE = {Cause.LEAK: 0.72, Cause.GROWTH: 0.6, Cause.UNDERESTIMATED_LIMIT: 0.6}
 """Probability at which a cause is a verdict; below it the verdict is Inconclusive."""
+LEAST_BESIDE_LARGE_HEAP = 0.92
+"""The same for a leak where the runtime's heap may pass the limit: garbage that nobody had to collect rises alike."""
 MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "heap above the limit": 0.1, "one life": 0.1, "several lives": 0.2}
 """A low limit is no verdict while a leak is likelier than this, by what was seen: more memory only hides a leak."""
 LEAST_SUSPICION = 0.5
@@ -59,7 +61,9 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     doubts += found.kill is not None and not found.kill.certain
     confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
     hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[_seen(found)]
-    return _Choice(first, confidence, confidence >= LEAST_CONFIDENCE[first] and not hides)
+    beside_heap = first is Cause.LEAK and found.runtime.cap_above_limit
+    least = LEAST_BESIDE_LARGE_HEAP if beside_heap else LEAST_CONFIDENCE[first]
+    return _Choice(first, confidence, confidence >= least and not hides)
 
 
 def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from memdiag.diagnosis import rules_function, rules_restart, rules_runtime, rules_shape
+from memdiag.diagnosis import rules_class, rules_function, rules_restart, rules_runtime, rules_shape
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.observation import Observation, ramp
 from memdiag.diagnosis.rules_function import LEVEL_LOAD
@@ -20,6 +20,7 @@ RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
     *rules_shape.RULES,
     *rules_restart.RULES,
     *rules_runtime.RULES,
+    *rules_class.RULES,
 )
 
 

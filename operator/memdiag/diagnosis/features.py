@@ -174,7 +174,7 @@ def measure(
         series=tuple(series),
         all_shapes=all_shapes,
         shapes=shapes,
-        restarts=restarts_of(series, all_shapes, limit) if limit else None,
+        restarts=restarts_of(series, all_shapes, starts, limit) if limit else None,
         load=load_of(series, signal),
         starts=starts,
         revision=revision_of(series, all_shapes, starts, limit) if limit else None,

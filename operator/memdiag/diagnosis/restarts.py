@@ -10,10 +10,13 @@ from statistics import median
 from memdiag.diagnosis.numbers import interpolate
 from memdiag.diagnosis.series import Series
 from memdiag.diagnosis.shape import Shape
+from memdiag.diagnosis.starts import Starts
 
 _EARLY = 0.2
 """Share of the earlier run's life after which the later run's level is compared."""
 _ENOUGH_SAMPLES = 12
+_ALIKE = 0.12
+"""Share of the limit within which a program's starts end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Restarts:
 
 
 def _level_early(later: Series, limit: float, age: float) -> float | None:
-    """Return the later run's demand at that age; a run killed before had reached the limit."""
+    """Return the later life's demand at that age; a life killed before had reached the limit."""
     if not later.points:
         return limit if later.killed and later.life <= age else None
     if later.life <= age:
@@ -45,9 +48,21 @@ def _level_early(later: Series, limit: float, age: float) -> float | None:
     return interpolate(later.points, age)
 
 
-def restarts_of(series: Sequence[Series], shapes: Sequence[Shape], limit: float) -> Restarts | None:
-    """Return what the restarts between these runs tell, None when there was none."""
+def _begins(series: Sequence[Series], starts: Starts, limit: float) -> dict[int, float]:
+    """Return by life's index the age at which its start was over, 0 where the lives' starts do not end alike."""
+    ends = {one.index: min(age, one.life / 2) for one, age in zip(series, starts.ages, strict=True)}
+    levels = [interpolate(one.points, ends[one.index]) for one in series if len(one.points) >= _ENOUGH_SAMPLES]
+    alike = bool(levels) and max(levels) - min(levels) <= _ALIKE * limit  # else it is load that rose, not a start
+    return ends if alike else dict.fromkeys(ends, 0.0)
+
+
+def restarts_of(series: Sequence[Series], shapes: Sequence[Shape], starts: Starts, limit: float) -> Restarts | None:
+    """Return what the restarts between these lives tell, None when there was none.
+
+    Lives are compared from the end of their starts on: how long a program starts depends on the node, not on itself.
+    """
     by_index = {shape.series.index: shape for shape in shapes}
+    begins = _begins(series, starts, limit)
     resets: list[float] = []
     alike: list[float] = []
     pairs = 0
@@ -61,9 +76,10 @@ def restarts_of(series: Sequence[Series], shapes: Sequence[Shape], limit: float)
             reference = earlier
         if reference is not None:
             top = limit if reference.killed else reference.points[-1][1]
-            age = _EARLY * reference.life
-            level = _level_early(later, limit, age)
-            start = interpolate(reference.points, age)
+            begin = begins[reference.index]
+            early = _EARLY * (reference.life - begin)
+            level = _level_early(later, limit, begins[later.index] + early)
+            start = interpolate(reference.points, begin + early)
             if level is not None and top - start > 0.05 * limit:
                 resets.append((top - level) / (top - start))
         if before is not None and after is not None:
@@ -72,7 +88,7 @@ def restarts_of(series: Sequence[Series], shapes: Sequence[Shape], limit: float)
                 alike.append(max(low, 0.0) / high)
     if not pairs:
         return None
-    lives = [one.life for one in series if one.killed]
+    lives = [one.life - begins[one.index] for one in series if one.killed]
     bases = [shape.base for shape in shapes if shape.samples >= 8]
     steps = (bases[-1] - bases[0]) / max(limit - bases[0], 0.01 * limit) if len(bases) >= 2 else None
     return Restarts(

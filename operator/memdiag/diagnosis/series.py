@@ -5,13 +5,14 @@ A life begins with a run or with a kill inside a run that lives on, and ends wit
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from memdiag.diagnosis.which_kill import Kill
 from memdiag.model.kill import LimitHit
-from memdiag.model.trace import Run, Trace
+from memdiag.model.trace import Run, Sample, Trace
 
 MOST_POINTS = 1000
 """Points of one life that features look at: of more, each part's first, least, largest and last are kept."""
@@ -95,19 +96,35 @@ def _killed(run: Run, newest: bool, kill: Kill | None) -> bool:
     )
 
 
+def _kills_counted(sample: Sample) -> int | None:
+    return sample.level.events_local.get("oom_kill", sample.level.events.get("oom_kill"))
+
+
+def _seen_dead(samples: Sequence[Sample], kill: float) -> float:
+    """Return when the run was first seen without what a kill took: the log is read later than the counter is."""
+    before: int | None = None
+    for sample in samples:
+        count = _kills_counted(sample)
+        if before is not None and count is not None and count > before:
+            return sample.t
+        before = count if count is not None else before
+    return kill
+
+
 def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, Run, bool]]:
     """Yield begin, end and samples of each life of a run, and whether a kill inside the run ended it."""
-    begin = first
+    begin, place = first, 0
     ended = run.end is not None
     for kill in run.kills:
         if begin < kill.t and (kill.t < last or not ended):
-            samples = tuple(s for s in run.samples if begin <= s.t <= kill.t)
-            if samples:
-                yield begin, kill.t, replace(run, samples=samples, kills=()), True
-                begin = kill.t
-    rest = run.samples if begin == first else tuple(s for s in run.samples if s.t > begin)
-    if rest or begin == first:
-        yield begin, last, replace(run, samples=rest, kills=()), False
+            until = bisect_right(run.samples, kill.t, lo=place, key=lambda sample: sample.t)
+            end = _seen_dead(run.samples[place:until], kill.t)
+            after = bisect_left(run.samples, end, lo=place, key=lambda sample: sample.t)
+            if after > place:
+                yield begin, end, replace(run, samples=run.samples[place:after], kills=()), True
+                begin, place = end, after
+    if place < len(run.samples) or begin == first:
+        yield begin, last, replace(run, samples=run.samples[place:], kills=()), False
 
 
 def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
