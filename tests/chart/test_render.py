@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from memdiag.controller.options import Keep, configure, options_of
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
@@ -24,6 +26,12 @@ CASES: dict[str, tuple[str, ...]] = {
         "operator.priorityClassName=system-cluster-critical",
         "agent.priorityClassName=system-node-critical",
         "operator.tolerations[0].operator=Exists",
+        "operator.secondWitness=false",
+        "operator.namespaces.include={team-*,shop}",
+        "operator.namespaces.exclude={kube-system}",
+        "operator.namespaces.selector=env=prod",
+        "operator.quietHours=6",
+        "operator.scrapeAnnotations=true",
         "agent.updateStrategy.maxUnavailable=3",
         "fullnameOverride=watcher",
     ),
@@ -139,13 +147,19 @@ def test_commands_fit_the_mounts_and_ports(defaults: list[dict[str, Any]]) -> No
         "--health-port": str(agent["ports"][0]["containerPort"]),
     }
     (operator,) = pod_spec(one(defaults, "Deployment"))["containers"]
-    assert operator["args"] == [
-        "operator",
-        "--namespace",
-        "$(POD_NAMESPACE)",
-        "--health-port",
-        str(operator["ports"][0]["containerPort"]),
-    ]
+    words = operator["args"]
+    assert words[0] == "operator"
+    assert dict(zip(words[1::2], words[2::2], strict=True)) == {
+        "--namespace": "$(POD_NAMESPACE)",
+        "--health-port": str(operator["ports"][0]["containerPort"]),
+        "--quiet-hours": "24",
+        "--keep-per-workload": "20",
+        "--keep-per-namespace": "500",
+        "--keep-in-cluster": "5000",
+    }
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    assert options_of(parser.parse_args(words[1:])).keep == Keep()
     for container in (agent, operator):
         for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
             assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": container["ports"][0]["name"]}
@@ -166,14 +180,15 @@ def test_agent_may_create_reports_and_nothing_else(defaults: list[dict[str, Any]
     assert holders == [one(defaults, "Role", "-agent")["metadata"]["name"]]
 
 
-def test_operator_writes_to_its_own_kinds_only(defaults: list[dict[str, Any]]) -> None:
+def test_operator_writes_its_own_kinds_and_events_only(defaults: list[dict[str, Any]]) -> None:
     reading = {"get", "list", "watch"}
     for each in (each for each in defaults if each["kind"] in {"Role", "ClusterRole"}):
         for rule in each["rules"]:
             words = [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
             assert "*" not in words
             assert "secrets" not in words
-            assert set(rule["verbs"]) <= reading or rule["apiGroups"] == ["memdiag.dev"]
+            own = rule["apiGroups"] == ["memdiag.dev"] or rule["resources"] == ["events"]
+            assert set(rule["verbs"]) <= reading or own
 
 
 def test_roles_join_the_built_in_ones(defaults: list[dict[str, Any]]) -> None:
@@ -256,3 +271,16 @@ def test_notes_name_the_next_command(helm: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "kubectl get memorydiagnosis -A" in done.stdout
     assert f"label --overwrite namespace {NAMESPACE} pod-security.kubernetes.io/enforce=privileged" in done.stdout
+
+
+def test_the_operator_is_told_what_the_values_say(helm: Path) -> None:
+    objects = render(helm, "agent.enabled=false", *CASES["everything set"])
+    (operator,) = pod_spec(one(objects, "Deployment"))["containers"]
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    found = options_of(parser.parse_args(operator["args"][1:]))
+    assert (found.second_witness, found.agents, found.quiet_hours) == (False, False, 6)
+    assert (found.include_namespaces, found.exclude_namespaces) == (("team-*", "shop"), ("kube-system",))
+    assert found.namespace_selector == "env=prod"
+    rules = one(objects, "ClusterRole", "-operator")["rules"]
+    assert [rule["verbs"] for rule in rules if rule["resources"] == ["namespaces"]] == [["list", "watch"]]

@@ -283,3 +283,17 @@ def test_the_real_verdict_of_a_steady_rise() -> None:
     assert status["cause"] in {cause.value for cause in Cause}
     assert status["summary"]
     assert status["evidence"]
+
+
+def test_a_kill_whose_incident_is_gone_is_not_counted_again() -> None:
+    first = tally(Kills(), [incident(1), incident(2, when=NOW + 60)])
+    pruned = tally(first.kills, [incident(2, when=NOW + 60)])
+    assert pruned.kills.forgotten == (incident(1).name[-10:],)
+    again = tally(pruned.kills, [incident(1), incident(2, when=NOW + 60), incident(3, when=NOW + 90)])
+    assert (again.kills.total, again.expendable) == (3, (incident(1).name,))
+    assert incident(1).name not in again.kills.counted
+
+
+def test_fewer_may_be_kept() -> None:
+    found = tally(Kills(), [incident(number, when=NOW + number) for number in range(4)], keep=3)
+    assert (found.kills.total, found.expendable) == (4, (incident(0).name,))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from memdiag.controller.diagnoser import Diagnoser, Subject, subject_of
+from memdiag.controller.metrics import Metrics
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.worker import Worker
@@ -44,17 +45,39 @@ def verdict(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None)
 class Shop:
     """A pod, its operator's parts and their API."""
 
-    def __init__(self, api: MemoryApi | None = None, judge: Any = verdict) -> None:
+    def __init__(self, api: MemoryApi | None = None, judge: Any = verdict, **how: Any) -> None:
         self.api = api or MemoryApi()
         self.synced = True
+        self.metrics = Metrics()
+        chosen = how.pop("chosen", lambda _namespace: True)
+        installation = how.pop("installation", None)
         self.diagnoser = Diagnoser(self.api, judge, wall=lambda: NOW)
-        self.witness = SecondWitness(self.api, self.diagnoser, wall=lambda: NOW, grace=0.1)
+        self.witness = SecondWitness(
+            self.api,
+            self.diagnoser,
+            wall=lambda: NOW,
+            grace=0.1,
+            tick=0.1,
+            metrics=self.metrics,
+            installation=installation,
+            **how,
+        )
         self.book = PodBook(self.tell)
-        self.worker = Worker(self.api, self.book, self.diagnoser, self.witness, synced=lambda: self.synced)
+        self.worker = Worker(
+            self.api,
+            self.book,
+            self.diagnoser,
+            self.witness,
+            synced=lambda: self.synced,
+            metrics=self.metrics,
+            chosen=chosen,
+            installation=installation,
+        )
         self.witness.reported = self.worker.expects
 
     def tell(self, pod: Pod, ends: list[Ended]) -> None:
         self.worker.pod_changed(pod.uid)
+        self.witness.pod(pod)
         for end in ends:
             self.witness.ended(end)
 

@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import kopf
@@ -18,9 +17,12 @@ from kubernetes import client
 from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, subject_of
 from memdiag.controller.events import Events
 from memdiag.controller.health import HealthServer
+from memdiag.controller.installation import Installation
 from memdiag.controller.listwatch import ListWatch, Sink
 from memdiag.controller.meteredapi import MeteredApi
 from memdiag.controller.metrics import Metrics
+from memdiag.controller.namespaces import Namespaces
+from memdiag.controller.options import Options
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.worker import Worker
@@ -36,18 +38,8 @@ _STUCK = 30.0
 _WATCH_TOO_OLD = 180.0
 _QUEUE_TOO_OLD = 120.0
 _KINDS_PAUSE = 5.0
+_NAMESPACES_PAUSE = 0.2
 _THREADS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says."""
-
-    namespace: str
-    """memdiag's own, where the reports are."""
-    health_port: int | None
-    instance: str = "memdiag"
-    """Who writes an Event: the pod's name."""
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -128,18 +120,32 @@ class _Diagnoses:
 class Operator:
     """The whole operator; `run` ends when its flag is set, or a part of it fails."""
 
-    def __init__(self, api_client: client.ApiClient, options: Options, verdict: Verdict) -> None:
+    def __init__(
+        self, api_client: client.ApiClient, options: Options, verdict: Verdict, api: Api | None = None
+    ) -> None:
         self._client = api_client
         self._options = options
         self._metrics = Metrics()
-        self._api: Api = MeteredApi(HttpApi(api_client), self._metrics)
+        self._api: Api = MeteredApi(api or HttpApi(api_client), self._metrics)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._book = PodBook(self._pod_changed)
         self._pods = self._follow("pods", "/api/v1/pods", self._book)
         self._mine = self._follow(DIAGNOSIS.plural, DIAGNOSIS.path(), _Diagnoses(self._spec_changed))
         self._events = Events(self._api, self._metrics, options.instance)
-        self._diagnoser = Diagnoser(self._api, verdict, told=self._written)
-        self._witness = SecondWitness(self._api, self._diagnoser, metrics=self._metrics)
+        self._namespaces = Namespaces(
+            options.include_namespaces, options.exclude_namespaces, selector=options.namespace_selector
+        )
+        self._named = self._follow("namespaces", "/api/v1/namespaces", self._namespaces, options.namespace_selector)
+        self._installation = Installation(self._api, options.namespace, options.service_account, options.instance)
+        self._diagnoser = Diagnoser(self._api, verdict, told=self._written, keep=options.keep.workload)
+        self._witness = SecondWitness(
+            self._api,
+            self._diagnoser,
+            metrics=self._metrics,
+            installation=self._installation,
+            enabled=options.second_witness,
+            agents=options.agents,
+        )
         self._worker = Worker(
             self._api,
             self._book,
@@ -147,6 +153,8 @@ class Operator:
             self._witness,
             synced=lambda: self._pods.synced,
             metrics=self._metrics,
+            chosen=self._namespaces.chosen,
+            installation=self._installation,
         )
         self._witness.reported = self._worker.expects
         self._add_gauges()
@@ -168,6 +176,7 @@ class Operator:
             await self._load(stop)
             if stop.is_set():
                 return
+            await self._choose(stop)
             self._pods.start()
             self._mine.start()
             parts.append(asyncio.create_task(self._worker.run(), name="worker"))
@@ -179,8 +188,8 @@ class Operator:
             for part in done:
                 part.result()
         finally:
-            self._pods.stop()
-            self._mine.stop()
+            for watch in (self._named, self._pods, self._mine):
+                watch.stop()
             for part in parts:
                 part.cancel()
             for part in parts:
@@ -189,9 +198,11 @@ class Operator:
             if health is not None:
                 health.stop()
 
-    def _follow(self, collection: str, path: str, sink: Sink) -> ListWatch:
+    def _follow(self, collection: str, path: str, sink: Sink, selector: str = "") -> ListWatch:
         restarts = self._metrics.watch_restarts
-        return ListWatch(self._api, path, sink, began_anew=lambda why: restarts.labels(collection, why).inc())
+        return ListWatch(
+            self._api, path, sink, selector=selector, began_anew=lambda why: restarts.labels(collection, why).inc()
+        )
 
     def _add_gauges(self) -> None:
         for name, read in (
@@ -231,9 +242,17 @@ class Operator:
                 _log.warning("kinds of %s not found (are memdiag's CRDs applied?): %s", API_VERSION, error)
             await _pause(stop, _KINDS_PAUSE)
 
+    async def _choose(self, stop: asyncio.Event) -> None:
+        """Wait until the namespaces are known, where labels choose them: no pod is looked at before."""
+        if self._namespaces.selector:
+            self._named.start()
+            while not self._named.synced and not stop.is_set():
+                await _pause(stop, _NAMESPACES_PAUSE)
+
     async def _load(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
+                await asyncio.to_thread(self._installation.load)
                 await asyncio.to_thread(self._witness.load)
             except ApiError as error:
                 _log.warning("incidents not read, trying again in %.0f s: %s", _KINDS_PAUSE, error)
@@ -251,8 +270,10 @@ class Operator:
 
     def _take_pod(self, pod: Pod, ended: list[Ended]) -> None:
         self._worker.pod_changed(pod.uid)
-        for end in ended:
-            self._witness.ended(end)
+        if self._namespaces.chosen(pod.namespace):
+            self._witness.pod(pod)
+            for end in ended:
+                self._witness.ended(end)
 
     def _written(self, written: Written) -> None:
         """Count and announce a diagnosis; called from the thread that wrote it."""
@@ -287,6 +308,7 @@ class Operator:
             "event loop": self._stuck,
             "pod watch": lambda: _ended(self._pods),
             "diagnosis watch": lambda: _ended(self._mine),
+            "namespace watch": lambda: _ended(self._named),
         }
 
     def _readiness(self) -> dict[str, Callable[[], str | None]]:

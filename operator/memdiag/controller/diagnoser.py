@@ -11,7 +11,7 @@ from typing import Any
 
 from memdiag.controller import diagnoses
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
-from memdiag.controller.kills import tally
+from memdiag.controller.kills import KEPT_INCIDENTS, tally
 from memdiag.controller.traces import Incident, read, traces
 from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, TransientError
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT
@@ -87,11 +87,14 @@ class Diagnoser:
         verdict: Verdict,
         wall: Callable[[], float] = time.time,
         told: Callable[[Written], None] = lambda _written: None,
+        keep: int = KEPT_INCIDENTS,
     ) -> None:
         self._api = api
         self._verdict = verdict
         self._wall = wall
         self._told = told
+        self.keep = keep
+        """Incidents kept of one workload's container."""
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._next: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -130,6 +133,36 @@ class Diagnoser:
                     return
             except (ConflictError, AlreadyExistsError, NotFoundError) as error:
                 _log.info("diagnosis changed meanwhile, reading it again: %s", error)
+        raise TransientError(f"diagnosis {subject.namespace}/{subject.name} kept changing while it was written")
+
+    def write_without_kill(self, subject: Subject, trace: Trace) -> bool:
+        """Write what a trace without any kernel kill says; say False when there are kills, which say more.
+
+        Blocks; raises ApiError.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                found = self._find(subject) or self._create(subject)
+                before = MemoryDiagnosisStatus.model_validate(found.get("status") or {})
+                if before.kills is not None and before.kills.total:
+                    return False
+                status = diagnoses.status(
+                    before,
+                    MemoryDiagnosisSpec.model_validate(found["spec"]),
+                    generation=found["metadata"].get("generation"),
+                    incidents=(),
+                    kills=before.kills or Kills(),
+                    found=self._verdict(trace, (), None),
+                    now=self._wall(),
+                )
+                self._api.replace(
+                    f"{DIAGNOSIS.path(subject.namespace, found['metadata']['name'])}/status",
+                    {**found, "status": status.to_api()},
+                )
+            except (ConflictError, AlreadyExistsError, NotFoundError) as error:
+                _log.info("diagnosis changed meanwhile, reading it again: %s", error)
+            else:
+                return True
         raise TransientError(f"diagnosis {subject.namespace}/{subject.name} kept changing while it was written")
 
     def _incidents(self, subject: Subject) -> list[Incident]:
@@ -177,7 +210,7 @@ class Diagnoser:
             found = self._api.patch(path, {"metadata": _owned_by(subject.workload)})
         spec = MemoryDiagnosisSpec.model_validate(found["spec"])
         before = MemoryDiagnosisStatus.model_validate(found.get("status") or {})
-        account = tally(before.kills or Kills(), incidents)
+        account = tally(before.kills or Kills(), incidents, self.keep)
         status = diagnoses.status(
             before,
             spec,

@@ -30,6 +30,7 @@ from memdiag.model.quantity import format_bytes
 from memdiag.model.report import rfc3339
 from memdiag.model.verdict import Action, Cause
 
+_OLD = " The last kill is older than memdiag's installation."
 _TEMPLATES: dict[str, tuple[str, ...]] = {
     "Deployment": ("spec", "template"),
     "ReplicaSet": ("spec", "template"),
@@ -162,6 +163,8 @@ def status(
         kept = before.conditions if before.cause is not None else conditions(before.conditions, None, generation, now)
         return before.model_copy(update={"observed_generation": generation, "kills": kills, "conditions": kept})
     newest = max(incidents, key=lambda incident: incident.time).spec if incidents else None
+    old = newest is not None and newest.found_before_install
+    summary = found.summary[: 1024 - len(_OLD)] + _OLD if old else found.summary
     return MemoryDiagnosisStatus(
         observed_generation=generation,
         kills=kills,
@@ -169,7 +172,7 @@ def status(
         cause=found.cause,
         mechanism=found.mechanism,
         confidence_percent=round(found.confidence * 100),
-        summary=found.summary[:1024],
+        summary=summary[:1024],
         evidence=tuple(
             Evidence.model_validate(
                 {

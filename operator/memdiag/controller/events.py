@@ -28,7 +28,7 @@ LONGEST_NOTE = 1024
 REASON = "OOMDiagnosed"
 REASON_EVICTED = "MemoryEvictionDiagnosed"
 COMPONENT = "memdiag"
-_CONTROLLER = "memdiag.dev/operator"
+REPORTING_CONTROLLER = "memdiag.dev/operator"
 _PER_MINUTE = 60
 _AT_ONCE = 30
 _MOST_WAITING = 1_000
@@ -60,7 +60,8 @@ def event_name(diagnosis_uid: str, about: str, uid: str) -> str:
     return f"{about[:200]}.{digest}"
 
 
-def _second(moment: float) -> str:
+def second(moment: float) -> str:
+    """Return Unix seconds as an Event holds them."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -86,10 +87,10 @@ def _event(
         "type": "Warning",
         "action": "Diagnose",
         "count": max(count, 1),
-        "firstTimestamp": _second(kills[0].time),
-        "lastTimestamp": _second(kills[-1].time),
+        "firstTimestamp": second(kills[0].time),
+        "lastTimestamp": second(kills[-1].time),
         "source": {"component": COMPONENT},
-        "reportingComponent": _CONTROLLER,
+        "reportingComponent": REPORTING_CONTROLLER,
         "reportingInstance": instance[:128],
     }
 
@@ -142,7 +143,11 @@ class Events:
     def offer(self, written: Written) -> None:
         """Take in a diagnosis that counted kills."""
         for event in events_of(written, self._instance):
-            self._put(event, 0)
+            self.put(event)
+
+    def put(self, event: dict[str, Any]) -> None:
+        """Take in a whole Event; one of the same name that still waits gives way to it."""
+        self._put(event, 0)
 
     def waiting(self) -> int:
         """Return how many Events wait to be written."""

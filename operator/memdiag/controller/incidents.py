@@ -31,6 +31,7 @@ from memdiag.model.kill import KillKind, LimitHit
 from memdiag.model.quantity import format_bytes, human_bytes
 from memdiag.model.report import from_rfc3339, rfc3339
 
+SIGKILLED = 137
 DIAGNOSIS_LABEL = "memdiag.dev/diagnosis"
 RUN_LABEL = "memdiag.dev/run"
 _OWN_POD = frozenset({LimitHit.CONTAINER, LimitHit.POD})
@@ -171,7 +172,8 @@ def _in_force(container: Container | None) -> MemoryInForce:
     )
 
 
-def _common(pod: Pod, resolved: Resolved, workload: Workload, container_id: str) -> dict[str, Any]:
+def common(pod: Pod, resolved: Resolved, workload: Workload, container_id: str) -> dict[str, Any]:
+    """Return the fields of an incident's spec that follow from pod, container and workload."""
     container = resolved.container
     return {
         "pod": PodReference(name=pod.name, uid=pod.uid),
@@ -207,7 +209,7 @@ def from_report(
     if report.history is not None and history is None:
         missing.append("history: the report's table had no readable run of this container")
     spec = MemoryIncidentSpec(
-        **_common(pod, resolved, workload, report.container_id),
+        **common(pod, resolved, workload, report.container_id),
         node=report.node,
         source=Source.KERNEL,
         kill=_kill(report, pod, died=died),
@@ -225,22 +227,31 @@ def from_report(
 def from_status(pod: Pod, container: Container, end: Termination, workload: Workload, seen: float) -> dict[str, Any]:
     """Return the incident of a container that the API calls OOMKilled and of which no agent spoke.
 
-    `seen` (Unix seconds) stands in for an end without a time.
+    The runtime says OOMKilled whenever the kernel killed anything in the container: one that ended otherwise than by
+    SIGKILL lost a process before. `seen` (Unix seconds) stands in for an end without a time.
     """
+    died = end.exit_code in {None, SIGKILLED}
     resolved = Resolved(container.name, container, container.restarts_before(end.container_id), end)
+    explanation = "Only the pod's status tells of this kill, and it does not say whose limit was hit."
+    if not died:
+        explanation = (
+            f"The container ended with exit code {end.exit_code}, not by SIGKILL: the kernel killed another process in "
+            f"it at a time that is not known. {explanation}"
+        )
     spec = MemoryIncidentSpec(
-        **_common(pod, resolved, workload, end.container_id),
+        **common(pod, resolved, workload, end.container_id),
         node=pod.node,
         source=Source.POD_STATUS,
         kill=Kill(
             time=end.finished or rfc3339(seen),
-            kind=KillKind.CONTAINER_KILLED,
+            kind=KillKind.CONTAINER_KILLED if died else KillKind.PROCESS_KILLED,
             limit_hit=LimitHit.UNKNOWN,
-            explanation="Only the pod's status tells of this kill, and it does not say whose limit was hit.",
+            explanation=explanation,
         ),
         missing=("kernel evidence: no agent reported this kill (no agent on the node, or it was down)",),
     )
-    name = incident_name(pod.name, container.name, pod.uid, end.container_id, None)
+    # a process killed while the container lived is the first that an agent would report of the run
+    name = incident_name(pod.name, container.name, pod.uid, end.container_id, None if died else 1)
     return api_object(name, pod, diagnosis_name(workload.kind, workload.name, container.name), spec)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memdiag.controller.traces import Incident
-from memdiag.kube.memory_diagnosis import MOST_COUNTED, MOST_RECENT, Kills, RecentKill
+from memdiag.kube.memory_diagnosis import MOST_COUNTED, MOST_FORGOTTEN, MOST_RECENT, Kills, RecentKill
 from memdiag.model.report import from_rfc3339, rfc3339
 
 KEPT_INCIDENTS = 20
@@ -21,18 +21,23 @@ class Tally:
     uncounted: int
     """Incidents that did not fit into this update and wait for the next."""
     expendable: tuple[str, ...]
-    """Names of counted incidents beyond those that are kept, oldest first; to be deleted once this is written."""
+    """Names of incidents that came again or are beyond those that are kept; to be deleted once this is written."""
 
 
-def tally(before: Kills, incidents: Sequence[Incident]) -> Tally:
-    """Add the incidents that are not part of the account yet.
+def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDENTS) -> Tally:
+    """Add the incidents that are not part of the account yet; at most `keep` are to stay.
 
     An incident's name is its identity and stays in `counted` for as long as the object exists, so a crash between
-    creating incidents and writing the account, or in the middle of either, neither loses nor doubles a kill.
+    creating incidents and writing the account, or in the middle of either, neither loses nor doubles a kill. Of one
+    that is gone the end of its name is remembered: made anew by a report that came again, it is not counted again.
     """
     by_name = {incident.name: incident for incident in incidents}
     counted = [name for name in before.counted if name in by_name]
+    gone = [_digest(name) for name in before.counted if name not in by_name]
+    forgotten = (*(one for one in before.forgotten if one not in gone), *gone)[-MOST_FORGOTTEN:]
     known = set(counted)
+    again = [one.name for one in incidents if one.name not in known and _digest(one.name) in forgotten]
+    known.update(again)
     waiting = sorted((one for one in incidents if one.name not in known), key=lambda one: one.time)
     fresh = waiting[: MOST_COUNTED - len(counted)]
     counted += [incident.name for incident in fresh]
@@ -50,6 +55,13 @@ def tally(before: Kills, incidents: Sequence[Incident]) -> Tally:
         last_time=newest[0].time if newest else before.last_time,
         recent=tuple(newest),
         counted=tuple(counted),
+        forgotten=forgotten,
+        before_install=before.before_install + sum(incident.spec.found_before_install for incident in fresh),
     )
     oldest_first = sorted(counted, key=lambda name: by_name[name].time)
-    return Tally(kills, len(waiting) - len(fresh), tuple(oldest_first[: max(len(incidents) - KEPT_INCIDENTS, 0)]))
+    beyond = max(len(incidents) - len(again) - keep, 0)
+    return Tally(kills, len(waiting) - len(fresh), (*again, *oldest_first[:beyond]))
+
+
+def _digest(name: str) -> str:
+    return name[-10:]

@@ -5,37 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from memdiag.controller import logs
-from memdiag.controller.app import Operator, Options
+from memdiag.controller.app import Operator
+from memdiag.controller.options import configure, options_of
 from memdiag.diagnosis import diagnose
 from memdiag.kube.api import PermanentError, connect
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Diagnosis
 
+__all__ = ["configure", "run"]
+
 _log = logging.getLogger(__name__)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.add_argument(
-        "--namespace",
-        default=os.environ.get("POD_NAMESPACE"),
-        help="memdiag's own namespace, where the agents' reports are (default: $POD_NAMESPACE)",
-    )
-    parser.add_argument(
-        "--kubeconfig", type=Path, help="how to reach the API server (default: the service account of this pod)"
-    )
-    parser.add_argument(
-        "--health-port", type=int, metavar="PORT", help="serve /healthz, /readyz and /metrics there (default: do not)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,8 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     except PermanentError as error:
         print(f"memdiag operator: {error}", file=sys.stderr)
         return 2
-    options = Options(arguments.namespace, arguments.health_port, os.environ.get("POD_ID") or socket.gethostname())
-    operator = Operator(api_client, options, _verdict)
+    operator = Operator(api_client, options_of(arguments), _verdict)
     asyncio.run(_until_signal(operator))
     return 0
 

@@ -1,4 +1,4 @@
-"""The API as second witness: it fills in how the container ended, and tells of OOM kills that no agent reported."""
+"""The API as second witness: how containers ended, kills that no agent reported, evictions, and repeated SIGKILLs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from memdiag.controller import evictions
 from memdiag.controller.diagnoser import Diagnoser, Subject
-from memdiag.controller.incidents import DIAGNOSIS_LABEL, RUN_LABEL, from_status, pod_status, run_label
-from memdiag.controller.kills import KEPT_INCIDENTS
-from memdiag.controller.metrics import Metrics
+from memdiag.controller.incidents import (
+    DIAGNOSIS_LABEL,
+    RUN_LABEL,
+    SIGKILLED,
+    from_status,
+    pod_status,
+    run_label,
+)
+from memdiag.controller.installation import Installation
+from memdiag.controller.metrics import Metrics, SuspectOutcome
 from memdiag.controller.podbook import Ended
+from memdiag.controller.sigkills import Repeated, Sigkills, is_suspect, trace_of
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError
 from memdiag.kube.kinds import INCIDENT
-from memdiag.kube.pods import Termination
+from memdiag.kube.memory_incident import Source
+from memdiag.kube.pods import Pod, Termination
 from memdiag.kube.workload import find_workload
 from memdiag.model.kill import KillKind
 from memdiag.model.report import from_rfc3339
@@ -29,6 +40,9 @@ _MOST_EXPECTED = 5_000
 _MOST_KNOWN = 50_000
 _OOM_KILLED = "OOMKilled"
 _INCIDENTS_A_PAGE = "50"
+
+_Record = Callable[[], tuple[Subject, dict[str, Any] | None] | None]
+"""Writes an incident and returns its subject, with the incident when it is new; None when there is none to write."""
 
 
 class SecondWitness:
@@ -43,6 +57,10 @@ class SecondWitness:
         wall: Callable[[], float] = time.time,
         grace: float = _GRACE,
         metrics: Metrics | None = None,
+        installation: Installation | None = None,
+        tick: float = _TICK,
+        enabled: bool = True,
+        agents: bool = True,
     ) -> None:
         self._api = api
         self._diagnoser = diagnoser
@@ -50,9 +68,16 @@ class SecondWitness:
         self._wall = wall
         self._grace = grace
         self._metrics = metrics or Metrics()
+        self._installation = installation
+        self._tick = tick
+        self._enabled = enabled
+        self._agents = agents
         self._expected: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._suspects: dict[str, tuple[Ended, float]] = {}
+        self._sigkills = Sigkills(clock, wall, grace)
+        self._evicted: OrderedDict[str, None] = OrderedDict()
+        self._evictions: dict[str, tuple[Pod, float]] = {}
         self._ends: asyncio.Queue[tuple[str, str, Termination]] = asyncio.Queue()
         self.reported: Callable[[str], bool] = lambda _container_id: False
         """Says whether an agent's report of a run is under way."""
@@ -75,9 +100,22 @@ class SecondWitness:
     def ended(self, end: Ended) -> None:
         """Take in a container's end."""
         self._fill(end.termination)
-        run = end.termination.container_id
-        if end.termination.reason == _OOM_KILLED and run not in self._known:
-            self._suspects.setdefault(run, (end, self._clock() + self._grace))
+        died = end.termination
+        if died.exit_code == SIGKILLED and died.reason != _OOM_KILLED:
+            self._metrics.suspects.labels(SuspectOutcome.SEEN).inc()
+        if not self._enabled:
+            return
+        if died.reason == _OOM_KILLED and died.container_id not in self._known:
+            self._suspects.setdefault(died.container_id, (end, self._clock() + self._grace))
+        elif self._agents and is_suspect(end):
+            self._sigkills.add(end)
+
+    def pod(self, pod: Pod) -> None:
+        """Take in that a pod is being deleted, or was evicted."""
+        if pod.deleting:
+            self._sigkills.forget(pod.uid)
+        if self._enabled and pod.eviction is not None and pod.uid not in self._evicted:
+            self._evictions.setdefault(pod.uid, (pod, self._clock()))
 
     async def run(self) -> None:
         """Write what was seen, until cancelled."""
@@ -86,13 +124,16 @@ class SecondWitness:
             group.create_task(self._confirm_suspects(), name="kills that nobody reported")
 
     def _remember(self, incident: Mapping[str, Any]) -> None:
-        self._known[incident["spec"]["containerID"]] = None
-        while len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        spec = incident["spec"]
+        if spec["kill"]["kind"] == KillKind.EVICTED:
+            _keep(self._evicted, spec["pod"]["uid"])
+        else:
+            _keep(self._known, spec["containerID"])
 
     def _expect(self, incident: Mapping[str, Any]) -> None:
         spec, metadata = incident["spec"], incident["metadata"]
-        if spec["kill"]["kind"] == KillKind.CONTAINER_KILLED:
+        kind, alone = spec["kill"]["kind"], spec["source"] == Source.POD_STATUS
+        if kind == KillKind.CONTAINER_KILLED or (alone and kind == KillKind.PROCESS_KILLED):
             self._expected[spec["containerID"]] = (metadata["namespace"], metadata["name"])
             while len(self._expected) > _MOST_EXPECTED:
                 self._expected.popitem(last=False)
@@ -111,12 +152,12 @@ class SecondWitness:
                 continue
             except ApiError as error:
                 _log.warning("end of incident %s/%s not written, trying again: %s", namespace, name, error)
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(self._tick)
                 self._ends.put_nowait((namespace, name, end))
 
     async def _confirm_suspects(self) -> None:
         while True:
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(self._tick)
             for run, (end, due) in list(self._suspects.items()):
                 if due > self._clock():
                     continue
@@ -124,22 +165,60 @@ class SecondWitness:
                     del self._suspects[run]
                 elif self.reported(run):
                     self._suspects[run] = (end, self._clock() + self._grace)
+                elif await self._written(end.pod, partial(self._record, end), end.termination):
+                    del self._suspects[run]
                 else:
-                    await self._confirm(run, end)
+                    self._suspects[run] = (end, self._clock() + self._grace)
+            for uid, (pod, due) in list(self._evictions.items()):
+                if due > self._clock():
+                    continue
+                if uid in self._evicted or await self._written(pod, partial(self._record_eviction, pod)):
+                    del self._evictions[uid]
+                    _keep(self._evicted, uid)
+                else:
+                    self._evictions[uid] = (pod, self._clock() + self._grace)
+            await self._judge_sigkills()
 
-    async def _confirm(self, run: str, end: Ended) -> None:
+    async def _judge_sigkills(self) -> None:
+        kernel = self._sigkills.confirmed(lambda run: run in self._known or self.reported(run))
+        self._metrics.suspects.labels(SuspectOutcome.KERNEL_KILL).inc(kernel)
+        for found in self._sigkills.repeated():
+            try:
+                written = await asyncio.to_thread(self._diagnose_sigkills, found)
+            except ApiError as error:
+                _log.warning("repeated SIGKILL of pod %s not written: %s", found.pod.name, error)
+                for end in found.ends:
+                    self._sigkills.add(end)
+                continue
+            if written:
+                self._metrics.suspects.labels(SuspectOutcome.DIAGNOSED).inc(len(found.ends))
+
+    def _diagnose_sigkills(self, found: Repeated) -> bool:
+        """Write a diagnosis without an incident: nothing was killed for memory. Blocks."""
+        pod = found.pod
+        workload = find_workload(pod, self._api)
+        subject = Subject(pod.namespace, workload, found.container.name)
+        written = self._diagnoser.write_without_kill(subject, trace_of(found, pod.namespace, workload))
+        if written:
+            names = _names(pod.namespace, pod.name, subject.container)
+            _log.info("container keeps ending with 137 without a kernel kill", extra=names)
+        return written
+
+    async def _written(self, pod: Pod, record: _Record, end: Termination | None = None) -> bool:
+        """Record a kill and have it diagnosed; say False when that is to be tried again."""
         try:
-            subject, incident = await asyncio.to_thread(self._record, end)
-            if incident is not None:
-                self.expect(incident, end.termination)
+            recorded = await asyncio.to_thread(record)
+            if recorded is not None:
+                subject, incident = recorded
+                if incident is not None:
+                    self.expect(incident, end)
                 await self._diagnoser.request(subject)
         except NotFoundError:
-            pass
+            return True
         except ApiError as error:
-            _log.warning("kill of pod %s not recorded, trying again: %s", end.pod.name, error)
-            self._suspects[run] = (end, self._clock() + self._grace)
-            return
-        self._suspects.pop(run, None)
+            _log.warning("kill of pod %s not recorded, trying again: %s", pod.name, error)
+            return False
+        return True
 
     def _record(self, end: Ended) -> tuple[Subject, dict[str, Any] | None]:
         """Create the incident, None when one exists or the kill is older than what is kept. Blocks."""
@@ -148,23 +227,50 @@ class SecondWitness:
         subject = Subject(pod.namespace, workload, end.container.name)
         if self._list(pod.namespace, f"{RUN_LABEL}={run_label(end.termination.container_id)}"):
             return subject, None
-        kept = self._list(pod.namespace, f"{DIAGNOSIS_LABEL}={subject.name}")
         body = from_status(pod, end.container, end.termination, workload, self._wall())
-        moment = from_rfc3339(body["spec"]["kill"]["time"])
-        if len(kept) >= KEPT_INCIDENTS and moment < min(from_rfc3339(item["spec"]["kill"]["time"]) for item in kept):
-            return subject, None
+        return subject, self._create(subject, body)
+
+    def _record_eviction(self, pod: Pod) -> tuple[Subject, dict[str, Any] | None] | None:
+        """Create the incident of an evicted pod. Blocks."""
+        workload = find_workload(pod, self._api)
+        body = evictions.incident_of(pod, workload, self._wall())
+        if body is None:
+            return None
+        subject = Subject(pod.namespace, workload, body["spec"]["container"])
+        return subject, self._create(subject, body)
+
+    def _create(self, subject: Subject, body: dict[str, Any]) -> dict[str, Any] | None:
+        spec = body["spec"]
+        kept = self._list(subject.namespace, f"{DIAGNOSIS_LABEL}={subject.name}")
+        moment = from_rfc3339(spec["kill"]["time"])
+        oldest = min((from_rfc3339(item["spec"]["kill"]["time"]) for item in kept), default=moment)
+        if len(kept) >= self._diagnoser.keep and moment < oldest:
+            return None
+        if self._installation is not None:
+            self._installation.mark(body)
         try:
-            self._api.create(INCIDENT.path(pod.namespace), body)
+            self._api.create(INCIDENT.path(subject.namespace), body)
         except AlreadyExistsError:
-            return subject, None
-        kill = body["spec"]["kill"]
-        self._metrics.incidents.labels(kill["kind"], kill["limitHit"]).inc()
+            return None
+        if self._installation is not None:
+            self._installation.count(body)
+        self._metrics.incidents.labels(spec["kill"]["kind"], spec["kill"]["limitHit"]).inc()
         _log.info(
-            "kill recorded by the pod's status alone", extra={"k8s.namespace.name": pod.namespace,
-            "k8s.pod.name": pod.name, "k8s.container.name": end.container.name},
-        )  # fmt: skip
-        return subject, body
+            "kill recorded by the pod's status alone",
+            extra=_names(subject.namespace, spec["pod"]["name"], subject.container),
+        )
+        return body
 
     def _list(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         query = {"labelSelector": selector, "limit": _INCIDENTS_A_PAGE}
         return [item for page in self._api.pages(INCIDENT.path(namespace), query) for item in page.get("items") or ()]
+
+
+def _keep(entries: OrderedDict[str, None], key: str) -> None:
+    entries[key] = None
+    while len(entries) > _MOST_KNOWN:
+        entries.popitem(last=False)
+
+
+def _names(namespace: str, pod: str, container: str) -> dict[str, str]:
+    return {"k8s.namespace.name": namespace, "k8s.pod.name": pod, "k8s.container.name": container}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memdiag.controller.incidents import table
+from memdiag.diagnosis.which_kill import EVICTED
 from memdiag.kube import fields
 from memdiag.kube.memory_incident import MemoryIncidentSpec, MemoryIncidentStatus, Source
 from memdiag.model.history import decode
@@ -109,6 +110,8 @@ def _recorded(incidents: Iterable[Incident]) -> dict[str, Run]:
 
 
 def _end(incident: Incident) -> RunEnd:
+    if incident.spec.kill.kind is KillKind.EVICTED:
+        return RunEnd(t=incident.time, reason=EVICTED, killed=False)
     late = next((evidence.memory for evidence in incident.status.late_evidence if evidence.memory), None)
     said = incident.status.pod_status
     return RunEnd(
@@ -123,7 +126,7 @@ def _end(incident: Incident) -> RunEnd:
 
 def _with_kill(run: Run, incident: Incident) -> Run:
     known = replace(run, image=incident.spec.image, revision=incident.spec.revision)
-    if incident.spec.kill.kind is KillKind.CONTAINER_KILLED:
+    if incident.spec.kill.kind in {KillKind.CONTAINER_KILLED, KillKind.EVICTED}:
         return replace(known, end=_end(incident))
     kill = TraceKill(incident.time, _victims(incident), incident.spec.kill.kernel_log)
     return replace(known, kills=(*known.kills, kill))

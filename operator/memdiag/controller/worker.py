@@ -12,6 +12,7 @@ from typing import Any
 
 from memdiag.controller import incidents, resolve
 from memdiag.controller.diagnoser import Diagnoser, Subject
+from memdiag.controller.installation import Installation
 from memdiag.controller.metrics import Metrics, ReportOutcome
 from memdiag.controller.podbook import PodBook
 from memdiag.controller.secondwitness import SecondWitness
@@ -69,6 +70,8 @@ class Worker:
         synced: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
         metrics: Metrics | None = None,
+        chosen: Callable[[str], bool] = lambda _namespace: True,
+        installation: Installation | None = None,
     ) -> None:
         self._api = api
         self._book = book
@@ -77,6 +80,8 @@ class Worker:
         self._synced = synced
         self._clock = clock
         self._metrics = metrics or Metrics()
+        self._chosen = chosen
+        self._installation = installation
         self._items: dict[str, _Item] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._workloads: OrderedDict[str, tuple[Workload, float]] = OrderedDict()
@@ -168,6 +173,9 @@ class Worker:
         pod = self._book.find(report.pod_uid)
         if pod is None:
             raise _NotYetError(f"pod {report.pod_uid} is not known", min(0.5 * 2**item.attempts, _LONGEST_PAUSE))
+        if not self._chosen(pod.namespace):
+            await self._discard(name, item, ReportOutcome.DESELECTED)
+            return
         if pod.node is not None and pod.node != report.node:
             # the admission policy binds a report to its author's node, not to the pods that it names
             _log.warning(
@@ -208,6 +216,8 @@ class Worker:
     def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> ReportOutcome:
         """Create the incident; when it exists and lacks the kernel's word, add that."""
         metadata = body["metadata"]
+        if self._installation is not None:
+            self._installation.mark(body)
         try:
             self._api.create(INCIDENT.path(metadata["namespace"]), body)
             _log.info(
@@ -225,6 +235,8 @@ class Worker:
             return ReportOutcome.KNOWN
         kill = body["spec"]["kill"]
         self._metrics.incidents.labels(kill["kind"], kill["limitHit"]).inc()
+        if self._installation is not None:
+            self._installation.count(body)
         return ReportOutcome.INCIDENT
 
     async def _workload(self, pod: Pod) -> Workload:

@@ -131,7 +131,7 @@ def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
     end = run.end
     kernel, words = _kernel_killed(run)
     t = end.t if end is not None else run.kills[-1].t if run.kills else run.samples[-1].t if run.samples else 0.0
-    suspect = end is not None and (end.exit_code == SIGKILLED or end.reason == "OOMKilled")
+    suspect = end is not None and (end.exit_code == SIGKILLED or end.reason in {"OOMKilled", EVICTED})
     if not kernel and not suspect:
         return None
     exit_code = end.exit_code if end is not None else None

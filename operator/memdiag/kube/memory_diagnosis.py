@@ -25,6 +25,7 @@ from memdiag.model.verdict import Action, Cause, Mechanism
 
 MOST_RECENT = 10
 MOST_COUNTED = 256
+MOST_FORGOTTEN = 256
 MOST_EVIDENCE = 32
 MOST_MISSING = 24
 MOST_CLAMPS = 8
@@ -32,6 +33,7 @@ MOST_STEPS = 8
 MOST_WARNINGS = 8
 LONGEST_PATCH = 2048
 
+Digest = Annotated[str, Field(max_length=10)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -116,6 +118,10 @@ class Kills(Shape):
         tuple[ObjectName, ...], Field(max_length=MOST_COUNTED, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
     """Incidents that still exist and are part of the total: how each kill is counted exactly once."""
+    forgotten: Annotated[tuple[Digest, ...], Field(max_length=MOST_FORGOTTEN)] = ()
+    """Ends of the names of counted incidents that are gone: a report that comes again is not counted again."""
+    before_install: Count = 0
+    """Kills of the total that are older than memdiag's installation."""
 
 
 class ConditionStatus(StrEnum):

@@ -10,6 +10,8 @@ from typing import Any
 from memdiag.kube.memory_incident import Role
 from memdiag.model.quantity import parse_bytes
 
+_EVICTED = "Evicted"
+_LOW_ON_MEMORY = "low on resource: memory"
 _MIRROR = "kubernetes.io/config.mirror"
 _REVISION_LABELS = ("pod-template-hash", "controller-revision-hash", "rollouts-pod-template-hash")
 
@@ -72,6 +74,15 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Eviction:
+    """The kubelet's word on a pod that it ended for the node's memory."""
+
+    message: str
+    time: str | None
+    """RFC 3339; None when the pod's status names no time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """One pod."""
 
@@ -87,6 +98,10 @@ class Pod:
     limit: int | None
     """The pod's own limit (spec.resources), bytes; None when its cgroup's limit is made of its containers'."""
     containers: tuple[Container, ...]
+    deleting: bool = False
+    """Somebody asked for its deletion: its containers are being ended."""
+    eviction: Eviction | None = None
+    """Set when the kubelet ended the pod because the node ran short of memory."""
 
 
 def runtime_id(text: str | None) -> str | None:
@@ -153,6 +168,21 @@ def controller_of(metadata: Mapping[str, Any]) -> Owner | None:
     return None
 
 
+def _eviction(status: Mapping[str, Any]) -> Eviction | None:
+    """Return the eviction for memory; one for disk or process IDs, or a pod that was never let in, is none."""
+    message = str(status.get("message") or "")
+    if status.get("reason") != _EVICTED or _LOW_ON_MEMORY not in message:
+        return None
+    ends = [end.finished for entry in status.get("containerStatuses") or () for end in _terminations(entry)]
+    asked = [
+        condition.get("lastTransitionTime")
+        for condition in status.get("conditions") or ()
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+    ]
+    times = [moment for moment in (*ends, *asked) if moment]
+    return Eviction(message[:1024], max(times) if times else None)
+
+
 def project(pod: Mapping[str, Any]) -> Pod:
     """Return the projection of a pod as the API gives it. Raises KeyError when it is none."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
@@ -169,4 +199,6 @@ def project(pod: Mapping[str, Any]) -> Pod:
         revision=next((labels[name] for name in _REVISION_LABELS if name in labels), None),
         limit=_memory(spec.get("resources"), "limits"),
         containers=tuple(_containers(spec, status)),
+        deleting=metadata.get("deletionTimestamp") is not None,
+        eviction=_eviction(status),
     )
