@@ -140,6 +140,9 @@ class Pod:
         (cgroup / "memory.swap.max").write_text("0")
         (cgroup / "memory.oom.group").write_text(str(int(self.plan.group)))
         thinner = Thinner()
+        reader = CgroupReader(str(cgroup))
+        recorder = Recorder(reader, "/" + str(cgroup.relative_to(CGROUPS)), "/proc", KernelLog())
+        recorder.mark()
         started = time.time()
         process = self.start(cgroup, words(self.plan, self.work, self.parameters(number), self.data))
         if self.plan.kill_after is not None:
@@ -164,8 +167,6 @@ class Pod:
             time.sleep(seconds)
             return time.time() >= min(planned, deadline)
 
-        reader = CgroupReader(str(cgroup))
-        recorder = Recorder(reader, "/" + str(cgroup.relative_to(CGROUPS)), "/proc", KernelLog())
         _until_populated(reader)
         record(recorder, write, 1.0, wait)
         if not ended and time.time() < deadline:

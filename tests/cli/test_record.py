@@ -37,7 +37,8 @@ class Cgroup:
         (self.folder / "memory.events").write_text(f"oom_kill {kills}\n")
         (self.folder / "cgroup.events").write_text(f"populated {populated}\n")
 
-    def trace(self, *steps: Callable[[], object]) -> list[dict[str, Any]]:
+    def trace(self, *steps: Callable[[], object], between: Callable[[], object] | None = None) -> list[dict[str, Any]]:
+        """Record until the steps are used up; what happens `between` happens behind the mark, before the recording."""
         lines: list[dict[str, Any]] = []
         waiting = list(steps)
 
@@ -51,6 +52,9 @@ class Cgroup:
             return self.log.encode()
 
         recorder = Recorder(CgroupReader(str(self.folder)), "/app", "/none", KernelLog(ring), clock=lambda: 1000.0)
+        if between is not None:
+            recorder.mark()
+            between()
         record(recorder, lines.append, 1.0, wait)
         parse([json.dumps(line) for line in lines], "trace")
         return lines
@@ -64,6 +68,19 @@ def test_it_stops_when_told_and_leaves_the_run_open(tmp_path: Path) -> None:
     lines = Cgroup(tmp_path).trace(lambda: None)
     assert kinds(lines) == ["header", "run_started", "sample", "sample"]
     assert lines[2]["memory.stat"] == {"anon": 4096}
+
+
+def test_a_program_that_died_before_the_first_sample_was_killed_all_the_same(tmp_path: Path) -> None:
+    cgroup = Cgroup(tmp_path)
+
+    def killed() -> None:
+        cgroup.log += KILL_LINES
+        cgroup.write(kills=2, populated=0)
+
+    lines = cgroup.trace(lambda: None, between=killed)
+    assert kinds(lines) == ["header", "run_started", "run_ended"]
+    assert lines[-1]["killed"] is True
+    assert any("Killed process 9" in line for line in lines[-1]["kernel_log"])
 
 
 def test_a_kill_that_ends_the_run(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ class Recorder:
     proc_root: str
     log: klog.KernelLog
     clock: Callable[[], float] = time.time
-    kills: int = 0
+    kills: int | None = None
+    """Kills that the cgroup had counted when it was read last, None before that."""
 
     @property
     def container_id(self) -> str | None:
@@ -75,12 +76,20 @@ class Recorder:
         identity = identify(self.path)
         return None if identity is None else identity.container_id
 
+    def mark(self) -> None:
+        """Count kills from now on: whoever starts the program marks before it, or a death at once goes unseen.
+
+        Raises CgroupGoneError.
+        """
+        self.kills = self.reader.light().events.get("oom_kill", 0)
+        self.log.read_new()
+
     def begin(self) -> Iterator[dict[str, Any]]:
         """Give the first lines. Raises CgroupGoneError."""
         yield header_line(Trace(runs=()))
         yield run_started_line(Run(container_id=self.container_id, started=None))
-        self.kills = self.reader.light().events.get("oom_kill", 0)
-        self.log.read_new()
+        if self.kills is None:
+            self.mark()
 
     def net(self) -> dict[str, int]:
         """Return the network counters of the cgroup's first process, empty when there is none that can be read."""
@@ -107,8 +116,9 @@ class Recorder:
 
     def killed(self, level: Level) -> bool:
         """Return whether oom_kill rose since it was asked last."""
-        kills = level.events.get("oom_kill", self.kills)
-        rose, self.kills = kills > self.kills, kills
+        before = self.kills or 0
+        kills = level.events.get("oom_kill", before)
+        rose, self.kills = kills > before, kills
         return rose
 
     def reports(self) -> list[OomReport] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from memdiag.diagnosis import rules_class, rules_function, rules_restart, rules_runtime, rules_shape
 from memdiag.diagnosis.features import Features
@@ -25,16 +26,17 @@ RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
 
 
 def observe(found: Features) -> tuple[Observation, ...]:
-    """Return what every rule saw; few samples make all of it weaker."""
+    """Return what every rule saw; few samples make it weaker."""
     if not found.shapes:
         return ()
-    trust = ramp(found.samples, _FEW_SAMPLES, _FULL_SAMPLES)
-    return tuple(
-        Observation(seen.name, seen.strength * trust, seen.value, seen.threshold, seen.statement)
+    killed = ramp(found.samples, _FEW_SAMPLES, _FULL_SAMPLES)
+    longest = ramp(max(shape.samples for shape in found.all_shapes), _FEW_SAMPLES, _FULL_SAMPLES)
+    observed = (
+        replace(seen, strength=seen.strength * (longest if seen.of_all else killed))
         for rule in RULES
         for seen in rule(found)
-        if seen.strength * trust > 0
     )
+    return tuple(seen for seen in observed if seen.strength > 0)
 
 
 def weigh(observations: Iterable[Observation], weights: Weights) -> tuple[Evidence, ...]:

@@ -14,6 +14,8 @@ class Observation:
     value: float | str | None
     threshold: float | str | None
     statement: str
+    of_all: bool = False
+    """It rests on all lives, not only on those that ended at the limit."""
 
 
 def ramp(value: float, low: float, high: float) -> float:

@@ -85,7 +85,7 @@ def held_more(found: Features) -> Iterator[Observation]:
         now = ramp(level, 0.85, 1.0) * ramp(moved, 0.15, 0.03)
         strength, seen = max((strength, seen), (now, level))
     text = f"An earlier life was level at {percent(seen)} of the present limit: the limit was lowered below the need."
-    yield Observation("held_more", strength, seen, 0.85, text)
+    yield Observation("held_more", strength, seen, 0.85, text, of_all=True)
 
 
 def revision(found: Features) -> Iterator[Observation]:
@@ -99,7 +99,7 @@ def revision(found: Features) -> Iterator[Observation]:
         else f"The previous revision did not rise like this one (level then: {percent(change.before)} of the limit)."
     )
     strength = ramp(change.ratio, 1.1, 1.4)
-    yield Observation("revision_step", strength if change.level else 0.0, change.ratio, 1.1, text)
+    yield Observation("revision_step", strength if change.level else 0.0, change.ratio, 1.1, text, of_all=True)
     yield Observation("revision_rise", 0.0 if change.level else 1.0, change.before, None, text)
 
 

@@ -97,9 +97,10 @@ def start(found: Features) -> Iterator[Observation]:
     if starts.died and killed:
         share = len(starts.died) / killed
         text = f"{len(starts.died)} of {killed} killed lives ended in their start, which other lives survived."
-        yield Observation("dies_starting", ramp(share, 0.0, 0.6), share, 0.0, text)
+        yield Observation("dies_starting", ramp(share, 0.0, 0.6), share, 0.0, text, of_all=True)
     text = f"A life that got through its start needed {starts.peak_over_level:.1f} times as much there as ever after."
-    yield Observation("start_peak", ramp(starts.peak_over_level, 1.05, 1.3), starts.peak_over_level, 1.05, text)
+    ratio = starts.peak_over_level
+    yield Observation("start_peak", ramp(ratio, 1.05, 1.3), ratio, 1.05, text, of_all=True)
 
 
 def one_way_up(found: Features) -> Iterator[Observation]:
