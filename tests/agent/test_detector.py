@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memdiag.agent.detector import UNKNOWN_CONTAINER, Count, Detector, Kill, LeafCount, PodCount
+from memdiag.agent.detector import Count, Detector, Kill, LeafCount, PodCount
+from memdiag.model.identity import UNKNOWN_CONTAINER_ID
 from memdiag.model.kill import Constraint, LimitHit, OomReport
 from memdiag.model.trace import Victim
 
@@ -157,7 +158,7 @@ def test_a_container_that_vanished_unseen_is_told_by_the_pods_counter() -> None:
     scene = Scene()
     scene.rise(None)
     (kill,) = scene.take()
-    assert kill.container_id == UNKNOWN_CONTAINER
+    assert kill.container_id == UNKNOWN_CONTAINER_ID
     scene.pod.leaves[B].gone = True
     scene.rise(None)
     (kill,) = scene.take()

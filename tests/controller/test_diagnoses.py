@@ -25,7 +25,7 @@ from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import project
 from memdiag.kube.workload import Workload
 from memdiag.model.history import HistoryRun, encode
-from memdiag.model.report import to_spec
+from memdiag.model.report import FoldedKills, from_rfc3339, to_spec
 from memdiag.model.verdict import Action, Cause, Diagnosis, Evidence, Mechanism, Recommendation, StopGap
 from tests.controller.support import MIB, identity, pod_object, ramp, report, running
 
@@ -127,6 +127,27 @@ def test_kills_are_counted_once() -> None:
     assert [kill.time for kill in third.kills.recent] == sorted(
         (kill.time for kill in third.kills.recent), reverse=True
     )
+
+
+def test_a_summary_counts_all_its_kills_once() -> None:
+    folded = FoldedKills(2990, NOW, NOW + 598)
+    summary = incident(2, when=NOW + 598, ordinal=6, container_died=False, fold=folded)
+    first = tally(Kills(), [incident(1), summary])
+    assert first.kills.total == 2991
+    assert tally(first.kills, [incident(1), summary]).kills == first.kills
+    newest = first.kills.recent[0]
+    assert (newest.kind, newest.count) == ("Summary", 2990)
+    assert first.kills.recent[1].count is None
+    assert from_rfc3339(first.kills.last_time or "") == NOW + 598
+
+
+def test_a_summary_ends_the_run_only_when_the_container_ended() -> None:
+    folded = FoldedKills(7, NOW - 60, NOW)
+    ((alive,),) = [trace.runs for trace in traces("shop", [incident(1, container_died=False, fold=folded)])]
+    assert [kill.t for kill in alive.kills] == [NOW]
+    ((dead,),) = [trace.runs for trace in traces("shop", [incident(1, fold=folded)])]
+    assert dead.end is not None
+    assert (dead.end.killed, dead.end.t, dead.kills) == (True, NOW, ())
 
 
 def test_nothing_is_deleted_before_it_is_counted() -> None:

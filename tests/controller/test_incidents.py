@@ -15,8 +15,9 @@ from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import Pod, project
 from memdiag.kube.workload import Workload
 from memdiag.model.history import HistoryRun, encode
+from memdiag.model.identity import UNKNOWN_CONTAINER_ID
 from memdiag.model.kill import LimitHit, OomReport
-from memdiag.model.report import Report, to_spec
+from memdiag.model.report import FoldedKills, Report, to_spec
 from tests.controller.support import ended, identity, pod_object, ramp, report, running
 
 NOW = 1_700_000_000.0
@@ -94,6 +95,32 @@ def test_a_kill_inside_a_living_container_is_an_incident_of_its_own() -> None:
     assert len({body["metadata"]["name"] for body in made}) == 3
     status = from_status(pod, pod.containers[0], _end(identity(1)), WEB, NOW)
     assert status["metadata"]["name"] == made[2]["metadata"]["name"]
+
+
+def test_folded_kills_are_a_summary_of_their_own() -> None:
+    pod = make_pod(running("app", identity(1)))
+    resolved = by_status(identity(1), pod, {})
+    assert resolved is not None
+    folded = FoldedKills(40, NOW, NOW + 9)
+    spec = parsed(report("uid-1", identity(1), NOW + 9, ordinal=6, fold=folded, victim_count=40))
+    body = from_report(spec, pod, resolved, WEB, {}, died=True)
+    end = from_report(parsed(report("uid-1", identity(1), NOW, ordinal=5)), pod, resolved, WEB, {}, died=True)
+    assert body["metadata"]["name"] != end["metadata"]["name"]
+    kill = body["spec"]["kill"]
+    assert (kill["kind"], kill["fold"]["count"], kill["victimCount"]) == ("Summary", 40, 40)
+    assert kill["containerDied"] is True
+
+
+def test_two_kills_of_containers_that_nobody_knows_are_two() -> None:
+    pod = make_pod()
+    unknown = Resolved("app", pod.containers[0], None, None)
+    names = {
+        from_report(
+            parsed(report("uid-1", UNKNOWN_CONTAINER_ID, NOW, ordinal=number)), pod, unknown, WEB, {}, died=True
+        )["metadata"]["name"]
+        for number in (1, 2)
+    }
+    assert len(names) == 2
 
 
 def _end(container_id: str) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from memdiag.kube.api import AlreadyExistsError, ConflictError, HttpApi, PermanentError, connect
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT, KINDS, REPORT, definition
 from memdiag.model.kill import LimitHit
+from memdiag.model.report import FoldedKills
 from tests.controller.support import (
     OWN_NAMESPACE,
     Cluster,
@@ -273,6 +274,37 @@ def test_a_storm_is_counted_and_pruned(cluster: Cluster, operator: OperatorProce
     kept = cluster.incidents(namespace)
     assert [one["spec"]["containerID"] for one in kept] == [identity(110 + number) for number in range(20)]
     assert cluster.total(namespace, "deployment-burst-app") == 30
+
+
+def test_folded_kills_are_one_incident_and_all_counted(cluster: Cluster, operator: OperatorProcess) -> None:
+    namespace = cluster.namespace("folded")
+    owner = cluster.deployment(namespace, "pool")
+    uid = cluster.pod(namespace, "pool-abc-1", ["app"], owner)
+    cluster.pod_status(namespace, "pool-abc-1", running("app", identity(700)))
+    begin = time.time() - 600
+    for ordinal in range(1, 6):
+        found = report(uid, identity(700), begin + ordinal, ordinal=ordinal, container_died=False)
+        cluster.report(f"kill-700-{ordinal}", found)
+    folded = FoldedKills(2985, begin + 6, begin + 599)
+    summary = report(uid, identity(700), begin + 599, ordinal=6, container_died=False, fold=folded)
+    cluster.report("kill-700-6", summary)
+    wait_for(lambda: cluster.total(namespace, "deployment-pool-app") == 2990)
+    wait_for(lambda: not [name for name in cluster.reports() if name.startswith("kill-700")])
+    operator.kill()
+    cluster.report("kill-700-6", summary)
+    operator.start()
+    wait_for(lambda: not [name for name in cluster.reports() if name.startswith("kill-700")], 30)
+    assert cluster.total(namespace, "deployment-pool-app") == 2990
+    kinds = [incident["spec"]["kill"]["kind"] for incident in cluster.incidents(namespace)]
+    assert kinds == ["ProcessKilled"] * 5 + ["Summary"]
+    assert cluster.incidents(namespace)[-1]["spec"]["kill"]["fold"]["count"] == 2985
+
+
+def test_a_summary_whose_last_kill_is_before_its_first_is_refused(cluster: Cluster) -> None:
+    body = report_object("backwards", report("uid-0", identity(1), 1_700_000_000.0), "default")
+    body["spec"]["fold"] = {"count": 2, "firstTime": "2026-01-01T00:00:01Z", "lastTime": "2026-01-01T00:00:00Z"}
+    with pytest.raises(PermanentError, match="the first kill is not after the last"):
+        cluster.api.create(REPORT.path("default"), body)
 
 
 def test_nothing_is_left_on_any_object(cluster: Cluster, operator: OperatorProcess) -> None:

@@ -20,6 +20,7 @@ from memdiag.kube.kinds import DIAGNOSIS, REPORT
 from memdiag.kube.pods import Pod
 from memdiag.kube.workload import Workload
 from memdiag.model.kill import LimitHit
+from memdiag.model.report import FoldedKills
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
 from tests.controller.support import (
@@ -272,6 +273,25 @@ def test_an_interruption_anywhere_neither_loses_nor_doubles_a_kill(verb: str, er
 
     asyncio.run(scene())
     assert (len(shop.incidents), shop.total) == (2, 2)
+
+
+@pytest.mark.parametrize("verb", ["create", "replace", "delete"])
+def test_an_interruption_anywhere_counts_folded_kills_once(verb: str) -> None:
+    shop = Shop(Failing(verb, 2, TransientError("away", None, 0.01)))
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            folded = FoldedKills(300, NOW, NOW + 60)
+            for ordinal in (1, 2):
+                shop.report(1, ordinal=ordinal, container_died=False)
+                await until(shop.done)
+            for _ in range(2):  # an agent that is killed between creating and forgetting it sends it again
+                shop.report(1, ordinal=6, container_died=False, fold=folded, time=NOW + 60)
+                await until(shop.done)
+
+    asyncio.run(scene())
+    assert (len(shop.incidents), shop.total) == (3, 302)
 
 
 def test_a_verdict_that_fails_is_said_and_counted() -> None:

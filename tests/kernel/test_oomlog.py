@@ -8,6 +8,7 @@ from memdiag.kernel.klog import Record, split_records
 from memdiag.kernel.oomlog import LONGEST_COMM, MOST_LINES, parse
 from memdiag.kernel.paths import identify
 from memdiag.model.kill import Constraint
+from memdiag.model.report import LONGEST_LINE, printable
 from tests.kernel.support import FIXTURES, ID, POD, kills
 
 KILLED = (
@@ -92,6 +93,22 @@ def test_recorded_storm_keeps_swallowed_kills_and_drops_the_forged_line() -> Non
     assert swallowed[0].task_memcg is None
     assert swallowed[1].task_memcg is not None
     assert all(victim.comm != "forged" for kill in found for victim in kill.victims)
+
+
+def test_a_line_with_two_long_paths_survives_whole() -> None:
+    pod = "0f2f1e2a_3b4c_4d5e_8f60_718293a4b5c6"
+    node = f"/system.slice/docker-{'b' * 64}.scope/kubelet.slice/kubelet-kubepods.slice"
+    path = (
+        f"{node}/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod{pod}.slice/cri-containerd-{ID}.scope"
+    )
+    line = (
+        f"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=cri-containerd-{ID}.scope,mems_allowed=0-1,"
+        f"oom_memcg={path},task_memcg={path},task=gunicorn: worker,pid=4194304,uid=4294967294"
+    )
+    (kill,) = parse(log(line, KILLED.format(pid=4194304, comm="gunicorn: worker")))
+    assert line in kill.lines
+    assert (kill.oom_memcg, kill.task_memcg) == (path, path)
+    assert printable(line, LONGEST_LINE) == line
 
 
 def test_page_size_scales_the_table() -> None:

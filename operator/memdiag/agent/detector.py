@@ -13,10 +13,8 @@ from dataclasses import dataclass, field, replace
 from memdiag.agent.ledger import Key, key_of
 from memdiag.kernel.oomlog import limit_hit
 from memdiag.kernel.paths import contains, identities
+from memdiag.model.identity import UNKNOWN_CONTAINER_ID
 from memdiag.model.kill import LimitHit, OomReport
-
-UNKNOWN_CONTAINER = "unknown"
-"""Stands for the container ID where a pod's counter rose and neither a cgroup nor the log says whose it was."""
 
 MOST_LOST_AT_ONCE = 50
 MOST_SEEN = 50_000
@@ -93,6 +91,8 @@ class Kill:
     leaf_told: int
     pod_told: int
     missing: tuple[str, ...] = ()
+    kills: int = 1
+    """How many kills it stands for: more than one where only a counter tells of many."""
 
     @property
     def key(self) -> Key | None:
@@ -144,7 +144,7 @@ class Detector:
                 return uid, container
         if named:
             uid, container = named[0]
-            return uid, container or UNKNOWN_CONTAINER
+            return uid, container or UNKNOWN_CONTAINER_ID
         if report.task_memcg is not None:
             return None
         for victim in report.victims:
@@ -218,7 +218,14 @@ class Detector:
         return leaf.told, pod.told
 
     def _kill(
-        self, pod_uid: str, container_id: str, report: OomReport, events: int, missing: tuple[str, ...] = ()
+        self,
+        pod_uid: str,
+        container_id: str,
+        report: OomReport,
+        events: int,
+        missing: tuple[str, ...] = (),
+        *,
+        kills: int = 1,
     ) -> Kill:
         pod = self.pods.get(pod_uid)
         leaf = None if pod is None else pod.leaves.get(container_id)
@@ -228,7 +235,7 @@ class Detector:
             leaf.groups_told += 1
         if report.constraint is None:
             missing = (*missing, "kernel log: the report of this kill was swallowed by the rate limit or overwritten")
-        return Kill(pod_uid, container_id, report, hit, cgroup, events, leaf_told, pod_told, missing)
+        return Kill(pod_uid, container_id, report, hit, cgroup, events, leaf_told, pod_told, missing, kills)
 
     def _limit(self, report: OomReport, pod: PodCount | None, leaf: LeafCount | None) -> tuple[LimitHit, str | None]:
         """Return whose limit was hit and by which cgroup: from the log, else from the levels' own counters."""
@@ -252,7 +259,7 @@ class Detector:
             gaps.extend((uid, container, leaf) for container, leaf in pod.leaves.items() if leaf.missing)
             if pod.lost():
                 gone = [container for container, leaf in pod.leaves.items() if leaf.gone]
-                gaps.append((uid, gone[-1] if len(gone) == 1 else UNKNOWN_CONTAINER, pod))
+                gaps.append((uid, gone[-1] if len(gone) == 1 else UNKNOWN_CONTAINER_ID, pod))
         kills: list[Kill] = []
         certain = len(gaps) == 1
         unused = list(loose) if certain else []
@@ -263,7 +270,7 @@ class Detector:
                 missing = (
                     f"victims: {len(loose)} kills in the kernel's log name no cgroup and fit several containers",
                 )
-            if container == UNKNOWN_CONTAINER:
+            if container == UNKNOWN_CONTAINER_ID:
                 missing = (*missing, "container: its cgroup was gone before it was seen, only the pod's counter rose")
             while unused and steps > 0:
                 report = unused.pop(0)
@@ -284,7 +291,7 @@ class Detector:
         pod = self.pods[uid]
         leaf = pod.leaves.get(container)
         grouped = leaf.group if leaf is not None else False
-        groups = 0
+        groups, kills = 0, 1
         if isinstance(count, LeafCount) and count.groups is not None:
             groups = max(count.groups - count.groups_told, 0)
         if groups or grouped:
@@ -292,8 +299,7 @@ class Detector:
             report = replace(_NOTHING, group_kill=True)
             sizes = [steps - (whole - 1), *[1] * (whole - 1)] if whole <= steps else [steps]
         elif steps > MOST_LOST_AT_ONCE:
-            report, sizes = _NOTHING, [steps]
-            missing = (*missing, f"one report stands for {steps} kills")
+            report, sizes, kills = _NOTHING, [steps], steps
         else:
             report, sizes = _NOTHING, [1] * steps
-        return [self._kill(uid, container, report, size, missing) for size in sizes]
+        return [self._kill(uid, container, report, size, missing, kills=kills) for size in sizes]

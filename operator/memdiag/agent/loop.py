@@ -222,6 +222,7 @@ class Agent:
         if new or abs(now - self._processes_at) >= PROCESSES_SECONDS:
             self._containers_seen, self._processes_at = self._node.discovered, now
             self._pids.refresh()
+        self._teller.fold_up(now)
         self._look(now, node_wide=True)
 
     def _chores(self, now: float) -> None:

@@ -1,12 +1,16 @@
-"""From kills to reports: freezes the scene at once, waits for the container's fate, then spools and notes the kill."""
+"""From kills to reports: freezes the scene at once, waits for the container's fate, then spools and notes the kill.
+
+A kill that is folded (see `folding`) leaves no report of its own: it is noted in the ledger and counted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from memdiag.agent.detector import UNKNOWN_CONTAINER, Detector, Kill
+from memdiag.agent.detector import Detector, Kill
 from memdiag.agent.evidence import Scene, freeze
+from memdiag.agent.folding import Fold, FoldKey
 from memdiag.agent.ledger import Entry, Ledger
 from memdiag.agent.log import log
 from memdiag.agent.pids import PidMap
@@ -16,20 +20,28 @@ from memdiag.agent.store import HistoryStore
 from memdiag.agent.watch import Node
 from memdiag.kernel.paths import contains
 from memdiag.kernel.reader import CgroupGoneError, CgroupReader
-from memdiag.model.identity import report_name
-from memdiag.model.report import Report, to_object
+from memdiag.model.identity import UNKNOWN_CONTAINER_ID, report_name
+from memdiag.model.kill import LimitHit, OomReport
+from memdiag.model.report import FoldedKills, Report, to_object
 from memdiag.model.trace import Level
 
 FATE_SECONDS = 0.8
 """How long a container may take to empty after a kill before it counts as living on."""
 
 RETRY_SECONDS = 1.0
+_NOTHING = OomReport(time=None, constraint=None, oom_memcg=None, task_memcg=None, group_kill=False, victims=())
+_READ_LATER = "container, pod, ancestors, history: of the time when the kills were summed up, not of one kill"
+_RESTARTED = "kernel log, limit's cgroup: the agent was restarted between these kills and their summary"
 
 
 @dataclass(slots=True)
 class _Pending:
     kill: Kill
-    report: Report
+    report: Report | None
+    """None for a kill that is folded."""
+    ordinal: int
+    time: float
+    fold: Fold | None
     deadline: float
 
 
@@ -63,6 +75,8 @@ class Teller:
         self._sampler = sampler
         self._wall_of = wall_of
         self._pending: list[_Pending] = []
+        self._newest: dict[FoldKey, Kill] = {}
+        """The newest kill of each fold, as far as this life of the agent saw it."""
 
     @property
     def next_deadline(self) -> float | None:
@@ -74,26 +88,32 @@ class Teller:
         node_memory = self._sampler.node_memory() if kills else {}
         for kill in kills:
             time = now if kill.report.time is None else min(self._wall_of(kill.report.time), now)
-            scene = self._scene(kill, time, found_late=found_late)
-            scene.node = {} if found_late else node_memory
-            scene.missing = (*scene.missing, *missing)
-            owners = {
-                task.pid: owner for task in kill.report.tasks if (owner := self._pids.owner(task.pid)) is not None
-            }
-            history = self._store.pods.get(kill.pod_uid)
-            report = freeze(
-                kill,
-                scene,
-                history,
-                node=self._node_name,
-                boot_id=self._boot_id,
-                ordinal=self._ledger.next_ordinal(kill.container_id),
-                owner=owners,
-                own=frozenset(() if history is None else history.runs),
-                found_late=found_late,
-            )
-            self._pending.append(_Pending(kill, report, now if found_late else now + FATE_SECONDS))
+            ordinal = self._ledger.next_ordinal(kill.container_id)
+            fold = self._ledger.folding.place(kill.pod_uid, kill.container_id, ordinal, time, kill.kills)
+            report: Report | None = None
+            if fold is None:
+                scene = self._scene(kill, time, found_late=found_late)
+                scene.node = {} if found_late else node_memory
+                scene.missing = (*scene.missing, *missing)
+                report = self._freeze(kill, scene, self._boot_id, ordinal, found_late=found_late)
+            deadline = now if found_late else now + FATE_SECONDS
+            self._pending.append(_Pending(kill, report, ordinal, time, fold, deadline))
         self.advance(now)
+
+    def _freeze(self, kill: Kill, scene: Scene, boot_id: str, ordinal: int, *, found_late: bool) -> Report:
+        owners = {task.pid: owner for task in kill.report.tasks if (owner := self._pids.owner(task.pid)) is not None}
+        history = self._store.pods.get(kill.pod_uid)
+        return freeze(
+            kill,
+            scene,
+            history,
+            node=self._node_name,
+            boot_id=boot_id,
+            ordinal=ordinal,
+            owner=owners,
+            own=frozenset(() if history is None else history.runs),
+            found_late=found_late,
+        )
 
     def _scene(self, kill: Kill, time: float, *, found_late: bool) -> Scene:
         pod = self._node.pods.get(kill.pod_uid)
@@ -131,7 +151,7 @@ class Teller:
 
     def _died(self, kill: Kill) -> bool | None:
         """Return whether a kill's container is at its end, None while processes of it live."""
-        if kill.container_id == UNKNOWN_CONTAINER:
+        if kill.container_id == UNKNOWN_CONTAINER_ID:
             return True
         pod = self._node.pods.get(kill.pod_uid)
         container = None if pod is None else pod.containers.get(kill.container_id)
@@ -171,11 +191,35 @@ class Teller:
             log("kills told but not noted: they are told again after a restart", reason=str(error))
 
     def _tell(self, pending: _Pending, died: bool | None) -> Entry:
-        kill, report = pending.kill, replace(pending.report, container_died=died)
+        kill = pending.kill
         if died:
             run = self._store.find(kill.pod_uid, kill.container_id)
             if run is not None:
                 run.killed = True
+        fold = pending.fold
+        if fold is not None:
+            fold.pending -= 1
+            self._newest[fold.key] = kill
+        if pending.report is not None:
+            self._spool_kill(replace(pending.report, container_died=died), kill)
+        return Entry(
+            pod_uid=kill.pod_uid,
+            container_id=kill.container_id,
+            ordinal=pending.ordinal,
+            key=kill.key,
+            events=kill.events,
+            leaf_told=kill.leaf_told,
+            pod_told=kill.pod_told,
+            time=pending.time,
+            fold=None if fold is None else fold.ordinal,
+            kills=kill.kills,
+            victims=len(kill.report.victims),
+            victim=kill.report.victims[0] if kill.report.victims else None,
+            died=died,
+            limit_hit=kill.limit_hit.value,
+        )
+
+    def _spool_kill(self, report: Report, kill: Kill) -> None:
         name = report_name(self._boot_id, kill.container_id, report.ordinal)
         self._spool.put(to_object(report, name, self._namespace))
         log(
@@ -187,16 +231,51 @@ class Teller:
             limitHit=kill.limit_hit.value,
             groupKill=kill.report.group_kill,
             victims=len(kill.report.victims),
-            containerDied=died,
+            containerDied=report.container_died,
             foundLate=report.found_late,
             fromLog=bool(kill.report.lines),
         )
-        return Entry(
-            pod_uid=kill.pod_uid,
-            container_id=kill.container_id,
-            ordinal=report.ordinal,
-            key=kill.key,
-            events=kill.events,
-            leaf_told=kill.leaf_told,
-            pod_told=kill.pod_told,
+
+    def fold_up(self, now: float) -> None:
+        """Tell the folds whose time is over, or whose container is."""
+        for fold in list(self._ledger.folding.due(now, self._lives)):
+            try:
+                self._ledger.seal(fold)
+                self._tell_fold(fold)
+                self._ledger.told(fold)
+            except OSError as error:
+                log("folded kills not told, trying again", pod=fold.pod_uid, kills=fold.count, reason=str(error))
+            else:
+                self._newest.pop(fold.key, None)
+
+    def _lives(self, pod_uid: str, container_id: str) -> bool:
+        pod = self._node.pods.get(pod_uid)
+        return pod is not None and (container_id == UNKNOWN_CONTAINER_ID or container_id in pod.containers)
+
+    def _tell_fold(self, fold: Fold) -> None:
+        newest = self._newest.get(fold.key)
+        kill = Kill(
+            fold.pod_uid,
+            fold.container_id,
+            replace(_NOTHING if newest is None else newest.report, victims=tuple(reversed(fold.victims))),
+            LimitHit(fold.limit_hit or LimitHit.UNKNOWN) if newest is None else newest.limit_hit,
+            None if newest is None else newest.limit_hit_cgroup,
+            events=0,
+            leaf_told=0,
+            pod_told=0,
+            missing=(_READ_LATER,) if newest is not None else (_READ_LATER, _RESTARTED),
         )
+        late = fold.boot_id != self._boot_id
+        scene = self._scene(kill, fold.last, found_late=late)
+        report = replace(
+            self._freeze(kill, scene, fold.boot_id, fold.ordinal, found_late=late),
+            fold=FoldedKills(fold.count, fold.first, fold.last),
+            victim_count=fold.victim_count or None,
+            container_died=fold.died,
+        )
+        name = report_name(fold.boot_id, fold.container_id, fold.ordinal)
+        self._spool.put(to_object(report, name, self._namespace))
+        log(
+            "kills folded", report=name, pod=fold.pod_uid, container=fold.container_id, kills=fold.count,
+            containerDied=fold.died,
+        )  # fmt: skip

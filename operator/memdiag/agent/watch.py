@@ -184,7 +184,7 @@ class Node:
         )
         if pod is None or found.container_id in pod.containers:
             return
-        count = LeafCount(path=found.limit_path, told=self._ledger.leaf_told.get(found.container_id, 0))
+        count = LeafCount(path=found.limit_path, told=self._ledger.leaf_told(found.container_id))
         try:
             reader = CgroupReader(self._root + found.limit_path)
             container = Container(found.path, reader, count, pod_uid=found.pod_uid, container_id=found.container_id)

@@ -280,7 +280,7 @@ class Operator:
         self._metrics.diagnoses.labels(written.status.cause or Cause.INCONCLUSIVE).inc()
         now = time.time()
         for incident in written.fresh:
-            if not incident.spec.found_before_install:
+            if not incident.spec.found_before_install and incident.spec.kill.fold is None:
                 self._metrics.kill_to_diagnosis.observe(max(now - incident.time, 0.0))
         self._in_loop(self._events.offer, written)
 

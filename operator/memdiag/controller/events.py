@@ -113,7 +113,8 @@ def events_of(written: Written, instance: str) -> Iterator[dict[str, Any]]:
         yield _event(written, regarding, total, oldest_first, instance)
     for uid, name in {kill.spec.pod.uid: kill.spec.pod.name for kill in fresh}.items():
         own = [kill for kill in oldest_first if kill.spec.pod.uid == uid]
-        yield _event(written, {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}, len(own), own, instance)
+        count = sum(kill.kills for kill in own)
+        yield _event(written, {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}, count, own, instance)
 
 
 class Events:

@@ -26,7 +26,7 @@ from memdiag.kube.workload import Workload
 from memdiag.model.history import History as Table
 from memdiag.model.history import HistoryRun as TableRun
 from memdiag.model.history import select
-from memdiag.model.identity import diagnosis_name, incident_name
+from memdiag.model.identity import UNKNOWN_CONTAINER_ID, diagnosis_name, incident_name
 from memdiag.model.kill import KillKind, LimitHit
 from memdiag.model.quantity import format_bytes, human_bytes
 from memdiag.model.report import from_rfc3339, rfc3339
@@ -138,13 +138,27 @@ def _kernel_log(report: MemoryReportSpec) -> tuple[str, ...]:
     )
 
 
+def _kind(report: MemoryReportSpec, *, died: bool) -> KillKind:
+    if report.fold is not None:
+        return KillKind.SUMMARY
+    return KillKind.CONTAINER_KILLED if died else KillKind.PROCESS_KILLED
+
+
+def _name(report: MemoryReportSpec, pod: Pod, container: str, *, died: bool) -> str:
+    """Return an incident's name. The end of a container is one, that of a container nobody knows may be any's."""
+    is_the_end = died and report.fold is None and report.container_id != UNKNOWN_CONTAINER_ID
+    return incident_name(pod.name, container, pod.uid, report.container_id, None if is_the_end else report.ordinal)
+
+
 def _kill(report: MemoryReportSpec, pod: Pod, *, died: bool) -> Kill:
     kill = report.kill
     hit, explanation = limit_in_effect(report, pod)
     victim, rss = _victim_text(kill.victims[0] if kill.victims else None)
     return Kill(
         time=kill.time,
-        kind=KillKind.CONTAINER_KILLED if died else KillKind.PROCESS_KILLED,
+        kind=_kind(report, died=died),
+        fold=report.fold,
+        container_died=None if report.fold is None else died,
         limit_hit=hit,
         limit_hit_cgroup=kill.limit_hit_cgroup if kill.limit_hit in _OWN_POD else None,
         explanation=explanation,
@@ -220,7 +234,7 @@ def from_report(
         history=history,
         missing=tuple(missing),
     )
-    name = incident_name(pod.name, resolved.name, pod.uid, report.container_id, None if died else report.ordinal)
+    name = _name(report, pod, resolved.name, died=died)
     return api_object(name, pod, diagnosis_name(workload.kind, workload.name, resolved.name), spec)
 
 

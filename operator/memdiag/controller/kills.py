@@ -48,15 +48,17 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
             pod=incident.spec.pod.name,
             kind=incident.spec.kill.kind,
             incident=incident.name,
+            count=None if incident.spec.kill.fold is None else incident.kills,
         )
     newest = sorted(recent.values(), key=lambda kill: from_rfc3339(kill.time), reverse=True)[:MOST_RECENT]
     kills = Kills(
-        total=before.total + len(fresh),
+        total=before.total + sum(incident.kills for incident in fresh),
         last_time=newest[0].time if newest else before.last_time,
         recent=tuple(newest),
         counted=tuple(counted),
         forgotten=forgotten,
-        before_install=before.before_install + sum(incident.spec.found_before_install for incident in fresh),
+        before_install=before.before_install
+        + sum(incident.kills for incident in fresh if incident.spec.found_before_install),
     )
     oldest_first = sorted(counted, key=lambda name: by_name[name].time)
     beyond = max(len(incidents) - len(again) - keep, 0)

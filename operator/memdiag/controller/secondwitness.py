@@ -133,7 +133,8 @@ class SecondWitness:
     def _expect(self, incident: Mapping[str, Any]) -> None:
         spec, metadata = incident["spec"], incident["metadata"]
         kind, alone = spec["kill"]["kind"], spec["source"] == Source.POD_STATUS
-        if kind == KillKind.CONTAINER_KILLED or (alone and kind == KillKind.PROCESS_KILLED):
+        ended = kind == KillKind.CONTAINER_KILLED or spec["kill"].get("containerDied")
+        if ended or (alone and kind == KillKind.PROCESS_KILLED):
             self._expected[spec["containerID"]] = (metadata["namespace"], metadata["name"])
             while len(self._expected) > _MOST_EXPECTED:
                 self._expected.popitem(last=False)

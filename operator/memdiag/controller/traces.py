@@ -35,6 +35,18 @@ class Incident:
         return next((late.limit_hit for late in self.status.late_evidence if late.limit_hit), LimitHit.UNKNOWN)
 
     @property
+    def kills(self) -> int:
+        """How many kills it stands for."""
+        fold = self.spec.kill.fold
+        return 1 if fold is None else fold.count
+
+    @property
+    def ended_the_run(self) -> bool:
+        """Say whether the container ended with it."""
+        ends = {KillKind.CONTAINER_KILLED, KillKind.EVICTED}
+        return self.spec.kill.kind in ends or self.spec.kill.container_died is True
+
+    @property
     def kernel_spoke(self) -> bool:
         """Say whether the kernel is among the incident's witnesses."""
         return self.spec.source is Source.KERNEL or any(
@@ -126,7 +138,7 @@ def _end(incident: Incident) -> RunEnd:
 
 def _with_kill(run: Run, incident: Incident) -> Run:
     known = replace(run, image=incident.spec.image, revision=incident.spec.revision)
-    if incident.spec.kill.kind in {KillKind.CONTAINER_KILLED, KillKind.EVICTED}:
+    if incident.ended_the_run:
         return replace(known, end=_end(incident))
     kill = TraceKill(incident.time, _victims(incident), incident.spec.kill.kernel_log)
     return replace(known, kills=(*known.kills, kill))

@@ -20,8 +20,9 @@ from memdiag.model.trace import Victim
 MOST_REPORTS = 4096
 MOST_VICTIMS = 4096
 MOST_TASKS = 8192
-MOST_LINES = 24
-LONGEST_LINE = 256
+MOST_LINES = 12
+LONGEST_LINE = 896
+"""An `oom-kill:` line with two cgroup paths of a nested node (kind) fits; the kernel itself ends a line at 1024."""
 LONGEST_TEXT = 4096
 LONGEST_COMM = 64
 LONGEST_CGROUP = 4096

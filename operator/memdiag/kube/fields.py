@@ -13,6 +13,7 @@ from memdiag.model.report import (
     LONGEST_KEY,
     LONGEST_LINE,
     LONGEST_PATH,
+    MOST_ANCESTOR_STAT_KEYS,
     MOST_EVENT_KEYS,
     MOST_LOG_LINES,
     MOST_NODE_KEYS,
@@ -116,6 +117,15 @@ class Level(Shape):
 class Ancestor(Level):
     """What the memory files of a cgroup above the pod's said."""
 
+    stat: (
+        Annotated[
+            dict[str, Integer],
+            Field(max_length=MOST_ANCESTOR_STAT_KEYS, json_schema_extra=_short_keys(LONGEST_KEY)),
+        ]
+        | None
+    ) = None
+    """The sizes of memory.stat."""
+
     path: CgroupPath | None = None
 
 
@@ -148,6 +158,22 @@ class OtherPods(Shape):
 
     tasks: Count
     rss_bytes: Count
+
+
+class Fold(Shape):
+    """Kills of one container that are told together: all are counted, one is shown."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {"rule": "self.firstTime <= self.lastTime", "message": "the first kill is not after the last"}
+            ]
+        }
+    )
+
+    count: Annotated[int, Field(ge=1, le=LARGEST_INTEGER, json_schema_extra={"format": "int64"})]
+    first_time: Time
+    last_time: Time
 
 
 Victims = Annotated[tuple[Victim, ...], Field(max_length=MOST_VICTIMS)]

@@ -105,6 +105,8 @@ class RecentKill(Shape):
     pod: ObjectName
     kind: KillKind
     incident: ObjectName
+    count: Count | None = None
+    """How many kills a Summary stands for; its time is that of the newest."""
 
 
 class Kills(Shape):
@@ -117,7 +119,8 @@ class Kills(Shape):
     counted: Annotated[
         tuple[ObjectName, ...], Field(max_length=MOST_COUNTED, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
-    """Incidents that still exist and are part of the total: how each kill is counted exactly once."""
+    """Incidents that still exist and are part of the total: how each kill is counted exactly once. A Summary counts as
+    many kills as it stands for."""
     forgotten: Annotated[tuple[Digest, ...], Field(max_length=MOST_FORGOTTEN)] = ()
     """Ends of the names of counted incidents that are gone: a report that comes again is not counted again."""
     before_install: Count = 0

@@ -17,6 +17,7 @@ from memdiag.kube.fields import (
     ContainerID,
     ContainerName,
     Count,
+    Fold,
     History,
     Integer,
     KernelLog,
@@ -75,6 +76,10 @@ class Kill(Shape):
 
     time: Time
     kind: KillKind
+    fold: Fold | None = None
+    """The kills that a Summary stands for; what else is told is of the newest of them."""
+    container_died: bool | None = None
+    """Whether the container ended with one of a Summary's kills."""
     limit_hit: LimitHit
     """Whose limit was hit in effect."""
     limit_hit_cgroup: CgroupPath | None = None

@@ -14,6 +14,7 @@ from memdiag.kube.fields import (
     Comm,
     ContainerID,
     Count,
+    Fold,
     History,
     KernelLog,
     Level,
@@ -71,6 +72,8 @@ class MemoryReportSpec(Shape):
     found_late: bool = False
     """The kill is older than the agent's start."""
     kill: ReportedKill
+    fold: Fold | None = None
+    """Set when the report stands for many kills: `kill` is the newest, its victims are of the newest kills."""
     container: Level | None = None
     """The container's cgroup at the kill."""
     pod: Level | None = None

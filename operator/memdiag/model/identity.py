@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 
+UNKNOWN_CONTAINER_ID = "unknown"
+"""Stands for the container ID where a pod's counter rose and neither a cgroup nor the log says whose it was."""
+
 _LONGEST_NAME = 63
 _HASH_LENGTH = 10
 

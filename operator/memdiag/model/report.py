@@ -16,13 +16,14 @@ VERSION = "v1alpha1"
 
 LONGEST_COMM = 64
 LONGEST_KEY = 24
-LONGEST_LINE = 256
+LONGEST_LINE = 896
 LONGEST_PATH = 512
 LONGEST_REASON = 160
 MOST_VICTIMS = 20
 MOST_TASKS = 16
-MOST_LOG_LINES = 24
+MOST_LOG_LINES = 12
 MOST_STAT_KEYS = 64
+MOST_ANCESTOR_STAT_KEYS = 28
 MOST_EVENT_KEYS = 8
 MOST_NODE_KEYS = 48
 MOST_RUNS = 16
@@ -38,6 +39,15 @@ class OtherPods:
 
     tasks: int
     rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedKills:
+    """Kills of one container that one report tells of. Times are Unix seconds."""
+
+    count: int
+    first: float
+    last: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,8 @@ class Report:
     """True when the container ended with this kill, False when it lives on, None when that was not seen."""
     found_late: bool = False
     """True when the kill is older than the agent's start."""
+    fold: FoldedKills | None = None
+    """Set when the report stands for many kills: `kill` is then the newest of them, with the victims of the others."""
     victim_count: int | None = None
     container: Level | None = None
     pod: Level | None = None
@@ -115,8 +127,11 @@ def _pressure(pressure: Pressure | None) -> dict[str, Any] | None:
     )
 
 
-def level_to_dict(level: Level | None) -> dict[str, Any] | None:
-    """Return a level as it stands in our objects, None for nothing known."""
+def level_to_dict(level: Level | None, most_stat_keys: int = MOST_STAT_KEYS) -> dict[str, Any] | None:
+    """Return a level as it stands in our objects, None for nothing known.
+
+    Of memory.stat its first keys stay: the kernel prints the sizes before the counts of events.
+    """
     if level is None:
         return None
     return (
@@ -128,7 +143,7 @@ def level_to_dict(level: Level | None) -> dict[str, Any] | None:
                 "swapCurrent": level.swap_current,
                 "events": _counters(level.events, MOST_EVENT_KEYS),
                 "eventsLocal": _counters(level.events_local, MOST_EVENT_KEYS),
-                "stat": _counters(level.stat, MOST_STAT_KEYS),
+                "stat": _counters(level.stat, most_stat_keys),
                 "pressureSome": _pressure(level.pressure_some),
                 "pressureFull": _pressure(level.pressure_full),
                 "cpuUsageMicroseconds": level.cpu.get("usage_usec"),
@@ -226,10 +241,17 @@ def to_spec(report: Report) -> dict[str, Any]:
             "ordinal": report.ordinal,
             "foundLate": report.found_late,
             "kill": _kill_to_dict(report),
+            "fold": None
+            if report.fold is None
+            else {
+                "count": report.fold.count,
+                "firstTime": rfc3339(report.fold.first),
+                "lastTime": rfc3339(report.fold.last),
+            },
             "container": level_to_dict(report.container),
             "pod": level_to_dict(report.pod),
             "ancestors": [
-                known({"path": printable(path, LONGEST_PATH), **(level_to_dict(level) or {})})
+                known({"path": printable(path, LONGEST_PATH), **(level_to_dict(level, MOST_ANCESTOR_STAT_KEYS) or {})})
                 for path, level in list(report.ancestors.items())[:MOST_ANCESTORS]
             ],
             "nodeMemory": _counters(report.node_memory, MOST_NODE_KEYS),
