@@ -34,12 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: memdiag record --cgroup /sys/fs/cgroup/system.slice/app.service -o app.jsonl"
     add = parser.add_argument
     add("--cgroup", required=True, metavar="PATH", help="the cgroup's folder, below the mount point of cgroup v2")
-    add("--interval", type=_interval, default=1.0, metavar="SECONDS", help="between two samples (default: 1)")
+    add("--interval", type=interval, default=1.0, metavar="SECONDS", help="between two samples (default: 1)")
     add("-o", "--output", metavar="FILE", help="where the trace is written, never over a file (default: standard out)")
     add("--proc-root", default="/proc", help="where /proc is mounted (default: %(default)s)")
 
 
-def _interval(text: str) -> float:
+def interval(text: str) -> float:
+    """Return seconds between two samples. Raises argparse.ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
