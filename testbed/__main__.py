@@ -7,9 +7,23 @@ import os
 import sys
 from collections.abc import Sequence
 
-from testbed import binaries, cluster, demo
+from testbed import binaries, cluster, demo, kernel, kernel_logs
+from testbed.matrix_guest import DISTRIBUTIONS
 from testbed.progress import Progress
 from testbed.shell import TestbedError
+
+_RECORD = """
+Boots a guest, lets it make every kind of OOM kill (limits of containers, pods and above, groups, children, the node,
+cgroup paths of all drivers and runtimes, hostile names, tmpfs, swap, a storm beyond the kernel's rate limit), and puts
+the kernel's log and the truth about who died into tests/kernel/fixtures/recorded. Without an option: all of them.
+
+  --series 6.1          User-Mode Linux, built from Debian's linux-source package: a kernel takes 5 to 10 minutes to
+                        build once, the matrix one to two
+  --distribution NAME   Debian's kernel for virtual machines, in QEMU with software emulation: nothing is built, the
+                        matrix takes some minutes; two CPUs and two NUMA nodes, so cpuset and memory policy as well
+
+Run the tests of tests/kernel afterwards: they hold every recording against its truth.
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,6 +36,20 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="end what `up` or `demo` started; nothing is left behind")
     commands.add_parser("node", help="run a command on the node, as root: node dmesg")
     commands.add_parser("kubectl", help="run kubectl against the cluster: kubectl -n memdiag get pods")
+    record = commands.add_parser(
+        "record-kernel-logs",
+        help="let real kernels make the matrix of OOM kills, and record what they print as test fixtures",
+        description=_RECORD,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    record.add_argument("--series", action="append", choices=tuple(kernel.SOURCES), default=[], help="a kernel of ours")
+    record.add_argument(
+        "--distribution",
+        action="append",
+        choices=tuple(DISTRIBUTIONS),
+        default=[],
+        help="Debian's own kernel of that suite, in QEMU",
+    )
     return parser
 
 
@@ -56,9 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     said = list(sys.argv[1:] if argv is None else argv)
     # what stands behind these two is another program's own
     words = said[1:] if said[:1] in (["node"], ["kubectl"]) else []
-    command = _parser().parse_args(said[: len(said) - len(words)]).command
+    arguments = _parser().parse_args(said[: len(said) - len(words)])
     try:
-        _run(command, words)
+        if arguments.command == "record-kernel-logs":
+            for name in arguments.series + arguments.distribution or kernel_logs.names():
+                print(kernel_logs.record(name), flush=True)
+        else:
+            _run(arguments.command, words)
     except TestbedError as error:
         print(f"testbed: {error}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +103,9 @@ def check(*, everything_cached: bool) -> None:
         raise TestbedError("this machine cannot run the testbed:\n" + "\n".join(f"  - {fault}" for fault in found))
 
 
-def install_packages() -> None:
-    """Install the Debian packages that are absent. Raises TestbedError when apt fails."""
-    wanted = {package for program, package in _PACKAGES.items() if not shutil.which(program)}
+def install_packages(programs: Mapping[str, str] = _PACKAGES) -> None:
+    """Install the Debian packages of programs that are absent. Raises TestbedError when apt fails."""
+    wanted = {package for program, package in programs.items() if not shutil.which(program)}
     wanted |= {package for header, package in _HEADERS.items() if not header.exists()}
     if not wanted:
         return

@@ -169,7 +169,15 @@ def test_a_name_with_a_line_feed_still_gives_its_pid() -> None:
         b"<3>[    1.000000] Memory cgroup out of memory: Killed process 12 (evil\n<3>[    1.000000] x) total-vm:1kB\n"
     )
     (kill,) = parse(split_records(data))
-    assert (kill.victims[0].pid, kill.victims[0].comm) == (12, "evil")
+    assert (kill.victims[0].pid, kill.victims[0].comm) == (12, r"evil\x0ax")
+
+
+def test_a_name_of_line_feeds_has_its_sizes() -> None:
+    start, end = KILLED.format(pid=12, comm="\n").split("\n")
+    (kill,) = parse(log(start, "", "b", end))
+    assert (kill.victims[0].comm, kill.victims[0].anon_rss) == (r"\x0a\x0ab\x0a", 8192)
+    (kill,) = parse(log(start, "what another processor says in between, which is no part of a name" * 2, end))
+    assert (kill.victims[0].comm, kill.victims[0].anon_rss) == ("", None)
 
 
 @pytest.mark.parametrize("comm", ["a b", "a,b", "a)", ") total-vm:", "kworker/0:1", "(sd-pam)", "\x1b[31m"])

@@ -79,6 +79,8 @@ class _Open:
     last: float | None = None
     lines: list[str] = field(default_factory=list)
     kill_events: int = 0
+    cut: tuple[int, str] | None = None
+    """PID and the line so far of a victim whose name holds a line feed: it goes on in the next record."""
 
     def keep(self, text: str) -> None:
         if len(self.lines) < MOST_LINES:
@@ -133,6 +135,18 @@ def _victim(pid: int, rest: str) -> Victim:
         pgtables=int(pgtables) if in_bytes and pgtables is not None else _kib(pgtables),
         oom_score_adj=None if adjustment is None else int(adjustment),
     )
+
+
+def _complete(report: _Open, cut: tuple[int, str], text: str) -> None:
+    """Read the record behind a victim's line that a line feed in its name cut off."""
+    pid, rest = cut[0], f"{cut[1]}\n{text}"
+    name = escape(rest.rpartition(") total-vm:")[0] or rest)
+    if len(name) > LONGEST_COMM:
+        report.cut = None
+    elif ") total-vm:" in text:
+        report.cut, report.victims[pid] = None, _victim(pid, rest)
+    else:
+        report.cut = pid, rest
 
 
 def _between(text: str, key: str, ends: tuple[str, ...]) -> str | None:
@@ -225,9 +239,11 @@ class OomParser:
             report.time, report.stamp = record.time, stamp
         report.last = clock
         report.kill_events += 1
-        report.in_stats, report.header = False, []
+        report.in_stats, report.header, report.cut = False, [], None
         if pid not in report.victims and len(report.victims) < MOST_VICTIMS:
             report.victims[pid] = _victim(pid, rest)
+            if ") total-vm:" not in rest:
+                report.cut = pid, rest
         report.keep(text)
 
     @staticmethod
@@ -276,6 +292,8 @@ class OomParser:
                 report.group = True
                 report.task_memcg = report.task_memcg or escape(group.group(1))[:LONGEST_CGROUP]
                 report.keep(text)
+        elif report.cut is not None:
+            _complete(report, report.cut, text)
         elif report.victims or report.summary or _read_limit(report, text):
             return
         elif _STATS.match(text):
