@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node generate bench-verdict bench-speed bench-limits fit
+.PHONY: help setup demo demo-down test lint unit quick api node fuzz generate bench-verdict bench-speed bench-limits fit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ api: setup ## tests on a real kube-apiserver
 
 node: setup ## the end-to-end test on a real node
 	@$(PY) -m testbed.rings node
+
+fuzz: setup ## every parser under coverage-guided fuzzing, a minute each (SECONDS_EACH=60, TARGETS=)
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt
+	@$(PY) -m fuzz --seconds $(or $(SECONDS_EACH),60) $(TARGETS)
 
 generate: setup ## write the generated files anew: crds/, their copies in the chart, docs/metrics.md
 	@$(PY) -m memdiag.kube.crd --out crds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, DecimalException
 
 _SUFFIXES: dict[str, Decimal] = {
     "": Decimal(1),
@@ -39,7 +39,7 @@ def parse_bytes(text: str) -> int:
         raise ValueError(problem)
     try:
         value = Decimal(number) * _SUFFIXES[suffix]
-    except InvalidOperation:
+    except DecimalException:
         raise ValueError(problem) from None
     if not value.is_finite() or value < 0 or value >= Decimal(2) ** 63:
         raise ValueError(problem)
