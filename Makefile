@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node fuzz generate bench-verdict bench-speed bench-limits fit
+.PHONY: help setup demo demo-down test lint unit quick api node fuzz generate bench-verdict bench-speed bench-limits bench-agent fit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -54,3 +54,6 @@ fit: setup ## fit the weights of evidence anew on the committed traces
 
 bench-limits: setup ## replay recommended limits beside other policies on demand known without a limit
 	@$(PY) -m bench.limits
+
+bench-agent: setup ## what the agent costs beside a minimal loop over the same files, on a real kernel
+	@$(PY) -m bench.agent

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from memdiag.kernel.reader import CgroupGoneError, CgroupReader
-from memdiag.kernel.tree import walk
+from memdiag.kernel.tree import limit_path, walk
 from memdiag.model.trace import Pressure
 from tests.kernel.support import ID, POD, UNDERSCORED
 
@@ -32,7 +32,7 @@ def test_walk_finds_containers_of_every_layout(tmp_path: Path) -> None:
     assert {container.pod_uid for container in tree.containers} == {POD}
     assert [pod.path for pod in tree.pods] == [burstable]
     assert tree.parents == ["", "/kubepods.slice", "/kubepods.slice/kubepods-burstable.slice"]
-    limits = {container.container_id[0]: container.limit_path for container in tree.containers}
+    limits = {container.container_id[0]: limit_path(str(tmp_path), container.path) for container in tree.containers}
     assert limits["d"] == f"{crun}/container"
     assert limits["a"].endswith(f"{ID}.scope")
 

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _more_files() -> None:
-    """Allow as many open files as the system lets us: three for each container."""
+    """Allow as many open files as the system lets us: ten for each container."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,11 +12,13 @@ from memdiag.agent.store import HistoryStore, RunHistory
 from memdiag.kernel import inotify
 from memdiag.kernel.files import parse_flat, parse_number
 from memdiag.kernel.reader import CgroupGoneError, CgroupReader
-from memdiag.kernel.tree import ContainerPath, PodPath, containers_of, walk
+from memdiag.kernel.tree import ContainerPath, PodPath, containers_of, limit_path, walk
 from memdiag.model.trace import Level
 
 _FOLDER = inotify.CREATE | inotify.DELETE | inotify.ONLY_DIRECTORY
 RECENTLY_GONE_SECONDS = 10.0
+_ROOM_TO_KEEP = 16_384
+"""Open files from which on every container's may stay open, ten for each; else they are opened for each reading."""
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class Node:
         self._detector = detector
         self._store = store
         self._ledger = ledger
+        self._keep = resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= _ROOM_TO_KEEP
         self.pods: dict[str, Pod] = {}
         self.ancestors: dict[str, Watched] = {}
         self.gone: dict[str, Gone] = {}
@@ -184,11 +188,12 @@ class Node:
         )
         if pod is None or found.container_id in pod.containers:
             return
-        count = LeafCount(path=found.limit_path, told=self._ledger.leaf_told(found.container_id))
+        limited = limit_path(self._root, found.path)
+        count = LeafCount(path=limited, told=self._ledger.leaf_told(found.container_id))
         try:
-            reader = CgroupReader(self._root + found.limit_path)
+            reader = CgroupReader(self._root + limited, keep=self._keep)
             container = Container(found.path, reader, count, pod_uid=found.pod_uid, container_id=found.container_id)
-            container.watch = self._watcher.add(f"{self._root}{found.limit_path}/memory.events", inotify.MODIFY)
+            container.watch = self._watcher.add(f"{self._root}{limited}/memory.events", inotify.MODIFY)
             container.read_counters()
             count.group = (parse_number(reader.file("memory.oom.group") or b"") or 0) > 0
         except CgroupGoneError:

@@ -17,6 +17,11 @@ _LONGEST_KEY = 64
 _KEY = re.compile(rb"[A-Za-z0-9_.()\-]{1,64}")
 _PLAIN = re.compile(rb"(?:[A-Za-z0-9_.()\-]{1,64} \d{1,20}\n)*")
 _AVG10 = re.compile(rb"\bavg10=(\d{1,3}(?:\.\d{1,6})?)(?:\s|$)")
+_INTERFACE = re.compile(
+    rb"^[ \t]*[^\s:][^\n]{0,63}?:[ \t]*(\d{1,20})[ \t]+(\d{1,20})(?:[ \t]+\d{1,20}){6}[ \t]+(\d{1,20})[ \t]+(\d{1,20})"
+    rb"(?:[ \t]+\d{1,20}){6}",
+    re.MULTILINE,
+)
 _TOTAL = re.compile(rb"\btotal=(\d{1,20})(?:\s|$)")
 
 
@@ -92,17 +97,8 @@ def parse_net_dev(data: bytes) -> dict[str, int]:
 
     Loopback counts: in a pod it carries what a side-car (a mesh's proxy, a queue) hands to the program.
     """
-    totals = {"rx_packets": 0, "tx_packets": 0, "rx_bytes": 0, "tx_bytes": 0}
-    seen = False
-    for line in data[:LONGEST_FILE].split(b"\n"):
-        name, colon, rest = line.rpartition(b":")
-        words = rest.split()
-        if not colon or not name.strip() or len(words) < 16:
-            continue
-        values = [_number(words[index]) for index in (1, 9, 0, 8)]
-        if None in values:
-            continue
-        seen = True
-        for key, value in zip(totals, values, strict=True):
-            totals[key] += value or 0
-    return totals if seen else {}
+    found = _INTERFACE.findall(data[:LONGEST_FILE])
+    if not found:
+        return {}
+    rx_bytes, rx_packets, tx_bytes, tx_packets = (sum(map(int, column)) for column in zip(*found, strict=True))
+    return {"rx_packets": rx_packets, "tx_packets": tx_packets, "rx_bytes": rx_bytes, "tx_bytes": tx_bytes}

@@ -9,6 +9,15 @@ from memdiag.kernel.files import parse_flat, parse_limit, parse_number, parse_pr
 from memdiag.model.trace import Level
 
 _CHUNK = 16 * 1024
+_FULL = (
+    "memory.stat",
+    "memory.peak",
+    "memory.max",
+    "memory.swap.current",
+    "pids.current",
+    "memory.pressure",
+    "cpu.stat",
+)
 _GONE = {errno.ENODEV, errno.ENOENT, errno.ESTALE}
 
 
@@ -20,12 +29,14 @@ class CgroupReader:
     """An open cgroup directory with memory.current and memory.events kept open.
 
     Reading raises CgroupGoneError once the cgroup was removed; a file that this kernel or cgroup lacks reads as None.
+    With `keep` the files of a full reading stay open as well: one system call for each then, instead of three.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, keep: bool = False) -> None:
         """Open a cgroup directory. Raises CgroupGoneError when there is none."""
         self.path = path
         self._current = self._events = -1
+        self._kept: dict[str, int] | None = {} if keep else None
         try:
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -37,6 +48,10 @@ class CgroupReader:
 
     def close(self) -> None:
         """Close every file."""
+        for descriptor in (self._kept or {}).values():
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._kept = None if self._kept is None else {}
         for name in ("_current", "_events", "_directory"):
             descriptor = getattr(self, name)
             if descriptor >= 0:
@@ -75,6 +90,15 @@ class CgroupReader:
             return None
         finally:
             os.close(descriptor)
+
+    def _often(self, name: str) -> bytes | None:
+        """Return a file of every full reading. Raises CgroupGoneError."""
+        if self._kept is None:
+            return self.file(name)
+        descriptor = self._kept.get(name)
+        if descriptor is None:
+            descriptor = self._kept[name] = self._open(name)
+        return self._held(descriptor)
 
     def gone(self) -> bool:
         """Return whether the cgroup was removed."""
@@ -115,21 +139,17 @@ class CgroupReader:
     def full(self, *, events: bool = True) -> Level:
         """Read all that a `Level` holds, the events (unless they are not wanted) last. Raises CgroupGoneError."""
         current = self.current()
-        stat = self.flat("memory.stat")
-        peak, limit, swap, pids = (
-            self.file(name) for name in ("memory.peak", "memory.max", "memory.swap.current", "pids.current")
-        )
-        some, full = parse_pressure(self.file("memory.pressure") or b"")
-        cpu = self.flat("cpu.stat")
+        stat, peak, limit, swap, pids, pressure, cpu = map(self._often, _FULL)
+        some, full = parse_pressure(pressure or b"")
         return Level(
             current=current,
             peak=None if peak is None else parse_number(peak),
             max=None if limit is None else parse_limit(limit),
             swap_current=None if swap is None else parse_number(swap),
-            stat=stat,
+            stat=parse_flat(stat or b""),
             pressure_some=some,
             pressure_full=full,
-            cpu=cpu,
+            cpu=parse_flat(cpu or b""),
             pids=None if pids is None else parse_number(pids),
             events_local=self.flat("memory.events.local") if events else {},
             events=parse_flat(self.raw_events()) if events else {},
