@@ -44,8 +44,8 @@ def evicted(message: str = MESSAGE, names: tuple[str, ...] = ("proxy", "app"), *
     return body
 
 
-def judged(trace: Any, siblings: Any, limit_hit: LimitHit | None) -> Any:
-    return diagnose(trace, siblings, limit_hit=limit_hit)
+def judged(trace: Any, siblings: Any, limit_hit: LimitHit | None, surroundings: Any) -> Any:
+    return diagnose(trace, siblings, limit_hit=limit_hit, surroundings=surroundings)
 
 
 def status_of(shop: Shop) -> dict[str, Any]:

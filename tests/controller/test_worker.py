@@ -21,6 +21,7 @@ from memdiag.kube.pods import Pod
 from memdiag.kube.workload import Workload
 from memdiag.model.kill import LimitHit
 from memdiag.model.report import FoldedKills
+from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
 from tests.controller.support import (
@@ -38,7 +39,9 @@ NOW = 1_700_000_000.0
 SUBJECT = Subject("shop", Workload("v1", "Pod", "web", "uid-1"), "app")
 
 
-def verdict(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+def verdict(
+    trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None, surroundings: Surroundings
+) -> Diagnosis:
     advice = Recommendation(Action.FIX_LEAK, None, None, None, "it leaks")
     return Diagnosis(Cause.LEAK, None, 0.9, f"{len(trace.runs)} runs", (), (), advice)
 
@@ -161,9 +164,11 @@ def test_a_report_about_another_nodes_pod_is_refused() -> None:
 def test_many_kills_of_one_workload_are_judged_together() -> None:
     judged = []
 
-    def counting(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+    def counting(
+        trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None, surroundings: Surroundings
+    ) -> Diagnosis:
         judged.append(len(trace.runs))
-        return verdict(trace, siblings, limit_hit)
+        return verdict(trace, siblings, limit_hit, surroundings)
 
     shop = Shop(judge=counting)
     shop.pod(running("app", identity(1)))
@@ -295,7 +300,9 @@ def test_an_interruption_anywhere_counts_folded_kills_once(verb: str) -> None:
 
 
 def test_a_verdict_that_fails_is_said_and_counted() -> None:
-    def broken(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
+    def broken(
+        trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None, surroundings: Surroundings
+    ) -> Diagnosis:
         raise ZeroDivisionError
 
     shop = Shop(judge=broken)

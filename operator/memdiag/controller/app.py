@@ -25,6 +25,7 @@ from memdiag.controller.namespaces import Namespaces
 from memdiag.controller.options import Options
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.secondwitness import SecondWitness
+from memdiag.controller.surroundings import SurroundingsReader
 from memdiag.controller.worker import Worker
 from memdiag.kube.api import Api, ApiError, HttpApi, lenient
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, KINDS, REPORT
@@ -137,7 +138,14 @@ class Operator:
         )
         self._named = self._follow("namespaces", "/api/v1/namespaces", self._namespaces, options.namespace_selector)
         self._installation = Installation(self._api, options.namespace, options.service_account, options.instance)
-        self._diagnoser = Diagnoser(self._api, verdict, told=self._written, keep=options.keep.workload)
+        self._diagnoser = Diagnoser(
+            self._api,
+            verdict,
+            told=self._written,
+            keep=options.keep.workload,
+            around=SurroundingsReader(self._api).of,
+            replicas=self._book.replicas,
+        )
         self._witness = SecondWitness(
             self._api,
             self._diagnoser,

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memdiag.controller import diagnoses
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
 from memdiag.controller.kills import KEPT_INCIDENTS, tally
+from memdiag.controller.surroundings import Place
 from memdiag.controller.traces import Incident, read, traces
 from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, TransientError
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT
@@ -19,6 +20,7 @@ from memdiag.kube.memory_diagnosis import Kills, MemoryDiagnosisSpec, MemoryDiag
 from memdiag.kube.workload import Workload, may_own
 from memdiag.model.identity import diagnosis_name
 from memdiag.model.kill import LimitHit
+from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
 
@@ -27,8 +29,14 @@ _ATTEMPTS = 8
 _INCIDENTS_A_PAGE = "50"
 """An incident is up to 76 KiB: pages stay below 4 MiB."""
 
-Verdict = Callable[[Trace, Sequence[Trace], LimitHit | None], Diagnosis]
-"""From the trace of the pod killed last, those of its siblings and whose limit was hit, to a verdict."""
+Verdict = Callable[[Trace, Sequence[Trace], LimitHit | None, Surroundings], Diagnosis]
+"""From the trace of the pod killed last, its siblings', whose limit was hit and what bounds it, to a verdict."""
+Around = Callable[[Place, int | None], tuple[Surroundings, tuple[str, ...]]]
+"""From a container and its owner's wish for headroom (percent) to its surroundings, and what of them is missing."""
+
+
+def _only_headroom(_place: Place, headroom_percent: int | None) -> tuple[Surroundings, tuple[str, ...]]:
+    return Surroundings(headroom_percent), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +93,19 @@ class Diagnoser:
         self,
         api: Api,
         verdict: Verdict,
+        *,
         wall: Callable[[], float] = time.time,
         told: Callable[[Written], None] = lambda _written: None,
         keep: int = KEPT_INCIDENTS,
+        around: Around = _only_headroom,
+        replicas: Callable[[str], int] = lambda _pod_uid: 1,
     ) -> None:
         self._api = api
         self._verdict = verdict
         self._wall = wall
         self._told = told
+        self._around = around
+        self._replicas = replicas
         self.keep = keep
         """Incidents kept of one workload's container."""
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -146,13 +159,14 @@ class Diagnoser:
                 before = MemoryDiagnosisStatus.model_validate(found.get("status") or {})
                 if before.kills is not None and before.kills.total:
                     return False
+                spec = MemoryDiagnosisSpec.model_validate(found["spec"])
                 status = diagnoses.status(
                     before,
-                    MemoryDiagnosisSpec.model_validate(found["spec"]),
+                    spec,
                     generation=found["metadata"].get("generation"),
                     incidents=(),
                     kills=before.kills or Kills(),
-                    found=self._verdict(trace, (), None),
+                    found=self._said(subject, spec, trace, (), None),
                     now=self._wall(),
                 )
                 self._api.replace(
@@ -217,7 +231,7 @@ class Diagnoser:
             generation=found["metadata"].get("generation"),
             incidents=incidents,
             kills=account.kills,
-            found=self._judge(subject, incidents),
+            found=self._judge(subject, spec, incidents),
             now=self._wall(),
         )
         if status.to_api() != (found.get("status") or {}):
@@ -230,13 +244,37 @@ class Diagnoser:
             self._api.delete(INCIDENT.path(subject.namespace, name))
         return account.uncounted
 
-    def _judge(self, subject: Subject, incidents: list[Incident]) -> Diagnosis | None:
+    def _said(
+        self,
+        subject: Subject,
+        spec: MemoryDiagnosisSpec,
+        trace: Trace,
+        others: Sequence[Trace],
+        hit: LimitHit | None,
+        *,
+        replicas: int = 1,
+    ) -> Diagnosis:
+        place = Place(
+            subject.namespace,
+            subject.workload,
+            subject.container,
+            trace.node,
+            trace.limit_bytes,
+            replicas=replicas,
+        )
+        surroundings, missing = self._around(place, spec.headroom_percent)
+        found = self._verdict(trace, others, hit, surroundings)
+        return replace(found, missing=(*found.missing, *missing))
+
+    def _judge(self, subject: Subject, spec: MemoryDiagnosisSpec, incidents: list[Incident]) -> Diagnosis | None:
         if not incidents:
             return None
         try:
             first, *others = traces(subject.namespace, incidents)
-            hit = max(incidents, key=lambda incident: incident.time).limit_hit
-            return self._verdict(first, others, None if hit is LimitHit.UNKNOWN else hit)
+            last = max(incidents, key=lambda incident: incident.time)
+            hit = None if last.limit_hit is LimitHit.UNKNOWN else last.limit_hit
+            replicas = self._replicas(last.spec.pod.uid)
+            return self._said(subject, spec, first, others, hit, replicas=replicas)
         except Exception as error:  # noqa: BLE001  # one verdict that fails must not stop the count or other verdicts
             _log.exception("no verdict on %s/%s", subject.namespace, subject.name)
             return _failed(error)

@@ -186,6 +186,17 @@ def _in_force(container: Container | None) -> MemoryInForce:
     )
 
 
+def _heap_settings(container: Container | None) -> dict[str, str] | None:
+    return {name: f"{value:.15g}" for name, value in container.heap} or None if container is not None else None
+
+
+def _hidden(container: Container | None) -> tuple[str, ...]:
+    """Return what the pod's spec does not show of the runtime's settings."""
+    if container is None or not container.heap_hidden:
+        return ()
+    return ("heap settings: a part of the environment comes from a ConfigMap, a Secret or a field, and is not read",)
+
+
 def common(pod: Pod, resolved: Resolved, workload: Workload, container_id: str) -> dict[str, Any]:
     """Return the fields of an incident's spec that follow from pod, container and workload."""
     container = resolved.container
@@ -199,6 +210,7 @@ def common(pod: Pod, resolved: Resolved, workload: Workload, container_id: str) 
         "image": None if container is None or container.image is None else container.image[:512],
         "revision": pod.revision,
         "limits": _in_force(container),
+        "heap_settings": _heap_settings(container),
     }
 
 
@@ -219,7 +231,8 @@ def from_report(
     if resolved.container is not None:
         ids.update(resolved.container.ids())
     history = own_history(report.history, ids)
-    missing = [*report.missing, *(() if resolved.doubt is None else (resolved.doubt,))]
+    doubt = () if resolved.doubt is None else (resolved.doubt,)
+    missing = [*report.missing, *doubt, *_hidden(resolved.container)]
     if report.history is not None and history is None:
         missing.append("history: the report's table had no readable run of this container")
     spec = MemoryIncidentSpec(
@@ -262,7 +275,10 @@ def from_status(pod: Pod, container: Container, end: Termination, workload: Work
             limit_hit=LimitHit.UNKNOWN,
             explanation=explanation,
         ),
-        missing=("kernel evidence: no agent reported this kill (no agent on the node, or it was down)",),
+        missing=(
+            "kernel evidence: no agent reported this kill (no agent on the node, or it was down)",
+            *_hidden(container),
+        ),
     )
     # a process killed while the container lived is the first that an agent would report of the run
     name = incident_name(pod.name, container.name, pod.uid, end.container_id, None if died else 1)

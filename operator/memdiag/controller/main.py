@@ -15,6 +15,7 @@ from memdiag.controller.options import configure, options_of
 from memdiag.diagnosis import diagnose
 from memdiag.kube.api import PermanentError, connect
 from memdiag.model.kill import LimitHit
+from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Diagnosis
 
@@ -39,8 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verdict(trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None) -> Diagnosis:
-    return diagnose(trace, siblings, limit_hit=limit_hit)
+def _verdict(
+    trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None, surroundings: Surroundings
+) -> Diagnosis:
+    return diagnose(trace, siblings, limit_hit=limit_hit, surroundings=surroundings)
 
 
 async def _until_signal(operator: Operator) -> None:

@@ -16,6 +16,7 @@ _MOST_GONE_PODS = 5_000
 _MOST_RESTARTED_PODS = 10_000
 _MOST_PAST_RUNS = 32
 """Runs remembered of one pod."""
+_LIVING = ("Pending", "Running")
 _V = TypeVar("_V")
 
 
@@ -89,6 +90,16 @@ class PodBook:
         """Say whether the pod was there when the watch last said something of it."""
         with self._lock:
             return uid in self._living
+
+    def replicas(self, uid: str) -> int:
+        """Return how many living pods have the same controller as this one, itself included; at least 1."""
+        pod = self.find(uid)
+        if pod is None or pod.owner is None:
+            return 1
+        with self._lock:
+            living = list(self._living.values())
+        alike = (one for one in living if one.owner == pod.owner and one.namespace == pod.namespace)
+        return max(sum(one.phase in _LIVING for one in alike), 1)
 
     def past_runs(self, pod_uid: str) -> Mapping[str, PastRun]:
         """Return the remembered runs of a pod by container ID, those that its status shows left out."""

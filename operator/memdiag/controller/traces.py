@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from memdiag.model.history import decode
 from memdiag.model.kill import KillKind, LimitHit
 from memdiag.model.quantity import parse_bytes
 from memdiag.model.report import from_rfc3339
+from memdiag.model.runtime import SETTINGS
 from memdiag.model.trace import Level, Limit, Pressure, Run, RunEnd, Trace, TraceKill, Victim
 
 
@@ -153,6 +155,16 @@ def _bytes(quantity: str | None) -> int | None:
     return None if quantity is None else parse_bytes(quantity)
 
 
+def _runtime(settings: Mapping[str, str] | None) -> dict[str, float]:
+    """Return heap settings as numbers; what is none, or is of a name that is not known, is left out."""
+    found: dict[str, float] = {}
+    for name, text in (settings or {}).items():
+        with contextlib.suppress(ValueError):
+            if name in SETTINGS:
+                found[name] = float(text)
+    return found
+
+
 def _trace(namespace: str, incidents: Sequence[Incident]) -> Trace:
     runs = _recorded(incidents)
     for incident in incidents:
@@ -169,6 +181,7 @@ def _trace(namespace: str, incidents: Sequence[Incident]) -> Trace:
         node=last.node,
         limit_bytes=_bytes(last.limits.limit),
         request_bytes=_bytes(last.limits.request),
+        runtime=_runtime(last.heap_settings),
     )
 
 

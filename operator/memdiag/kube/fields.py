@@ -86,6 +86,12 @@ NodeCounters = Annotated[
 ]
 Column = Annotated[str, Field(max_length=LONGEST_COLUMN, pattern=r"^[-0-9x ]*$")]
 Columns = Annotated[dict[str, Column], Field(max_length=len(COLUMNS), json_schema_extra=_short_keys(LONGEST_KEY))]
+MOST_HEAP_SETTINGS = 16
+_LONGEST_SETTING = 48
+HeapSettings = Annotated[
+    dict[str, Decimal], Field(max_length=MOST_HEAP_SETTINGS, json_schema_extra=_short_keys(_LONGEST_SETTING))
+]
+"""Heap settings of a runtime by name, from a closed list."""
 KernelLog = Annotated[tuple[Line, ...], Field(max_length=MOST_LOG_LINES)]
 
 

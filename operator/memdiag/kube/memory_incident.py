@@ -18,6 +18,7 @@ from memdiag.kube.fields import (
     ContainerName,
     Count,
     Fold,
+    HeapSettings,
     History,
     Integer,
     KernelLog,
@@ -133,6 +134,9 @@ class MemoryIncidentSpec(Shape):
     """The kill is older than memdiag's installation: it was found afterwards and never announced."""
     kill: Kill
     limits: MemoryInForce = Field(default_factory=MemoryInForce)
+    heap_settings: HeapSettings | None = None
+    """Heap settings of the container's runtime, by name, as numbers (bytes, percent or counts): from literal words of
+    the pod's spec, which are not kept themselves."""
     memory: Level | None = None
     """The container's cgroup at the kill."""
     pod_memory: Level | None = None

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
+from memdiag.kube.fields import MOST_HEAP_SETTINGS
 from memdiag.kube.memory_incident import Role
 from memdiag.model.quantity import parse_bytes
+from memdiag.model.runtime import heap_settings, holds_heap_settings
 
 _EVICTED = "Evicted"
 _LOW_ON_MEMORY = "low on resource: memory"
@@ -51,6 +53,10 @@ class Container:
     restart_count: int | None
     terminations: tuple[Termination, ...]
     """At most two: of the current run and of the one before."""
+    heap: tuple[tuple[str, float], ...] = ()
+    """Heap settings by name, parsed from literal words of the pod's spec; the words themselves are not kept."""
+    heap_hidden: bool = False
+    """A part of the environment comes from elsewhere (a ConfigMap, a Secret): settings may stand there."""
 
     def ids(self) -> Iterator[str]:
         """Yield every container ID that the status names."""
@@ -132,8 +138,20 @@ def _terminations(status: Mapping[str, Any]) -> Iterator[Termination]:
             yield Termination(identity, intern(reason) if reason else None, end.get("exitCode"), end.get("finishedAt"))
 
 
+def _heap(spec: Mapping[str, Any]) -> tuple[tuple[tuple[str, float], ...], bool]:
+    """Return a container's heap settings as far as its spec shows them, and whether some of it is hidden."""
+    entries = spec.get("env") or ()
+    env = {str(entry["name"]): str(entry["value"]) for entry in entries if entry.get("value") is not None}
+    args = [str(word) for key in ("command", "args") for word in spec.get(key) or ()]
+    elsewhere = (name for entry in entries if entry.get("valueFrom") for name in (str(entry["name"]),))
+    hidden = bool(spec.get("envFrom")) or any(holds_heap_settings(name) for name in elsewhere)
+    found = heap_settings(env, args) if env or args else {}
+    return tuple((intern(name), value) for name, value in sorted(found.items())[:MOST_HEAP_SETTINGS]), hidden
+
+
 def _container(spec: Mapping[str, Any], status: Mapping[str, Any], role: Role) -> Container:
     image = spec.get("image")
+    heap, hidden = _heap(spec)
     return Container(
         name=intern(spec["name"]),
         role=role,
@@ -143,6 +161,8 @@ def _container(spec: Mapping[str, Any], status: Mapping[str, Any], role: Role) -
         container_id=runtime_id(status.get("containerID")),
         restart_count=status.get("restartCount"),
         terminations=tuple(_terminations(status)),
+        heap=heap,
+        heap_hidden=hidden,
     )
 
 

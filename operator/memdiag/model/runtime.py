@@ -208,6 +208,11 @@ def _of_variable(name: str, text: str) -> Iterator[tuple[str, float]]:
         yield "jemalloc", 1.0
 
 
+def holds_heap_settings(name: str) -> bool:
+    """Say whether heap settings are read from an environment variable of this name."""
+    return name in (*_VARIABLES, *_LISTS, *_OPTIONS_FIRST, _OPTIONS_LAST) or bool(_OPTIONS.search(name))
+
+
 def heap_settings(env: Mapping[str, str], args: Sequence[str]) -> dict[str, float]:
     """Return the heap settings that a container's environment and command line hold, by the names of SETTINGS.
 
