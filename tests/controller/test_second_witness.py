@@ -197,19 +197,20 @@ def dies(shop: Shop, number: int, minute: int) -> None:
 
 def test_a_living_pod_that_keeps_ending_with_137_is_told_that_it_is_no_oom() -> None:
     shop = Shop(judge=judged)
+    diagnosed = shop.metrics.suspects.labels(SuspectOutcome.DIAGNOSED)
 
     async def scene() -> None:
         async with shop.at_work():
             for number, minute in ((1, 1), (2, 5), (3, 12)):
                 dies(shop, number, minute)
             await until(lambda: shop.named("memorydiagnoses") and status_of(shop).get("cause"))
+            await until(lambda: diagnosed._value.get() == 3)
 
     asyncio.run(scene())
     found = status_of(shop)
     assert (found["cause"], found["mechanism"]) == ("NotKernelOOM", "ExternalSigkill")
     assert found["kills"]["total"] == 0
     assert shop.incidents == []
-    assert shop.metrics.suspects.labels(SuspectOutcome.DIAGNOSED)._value.get() == 3
     conditions = {one["type"]: one["status"] for one in found["conditions"]}
     assert conditions["Diagnosed"] == "True"
 
