@@ -327,8 +327,11 @@ class MemoryApi:
         self.put(place, merged(self.get(place), body))
         return self.get(place)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, version: str | None = None) -> None:
         self.calls.append(("DELETE", path))
+        found = self.objects.get(path)
+        if found is not None and version not in (None, found["metadata"]["resourceVersion"]):
+            raise ConflictError(path, 409)
         self.objects.pop(path, None)
 
     def pages(self, path: str, query: Any = None) -> Iterator[dict[str, Any]]:
@@ -344,6 +347,10 @@ class MemoryApi:
             and (not label or item["metadata"].get("labels", {}).get(label) == value)
         ]
         yield {"metadata": {"resourceVersion": str(self._version)}, "items": items}
+
+    def metadata(self, path: str) -> Iterator[dict[str, Any]]:
+        for page in self.pages(path):
+            yield {**page, "items": [{"metadata": item["metadata"]} for item in page["items"]]}
 
     def watch(self, path: str, query: object, read_timeout: float) -> Iterator[dict[str, Any]]:
         self.calls.append((f"WATCH {query} {read_timeout}", path))

@@ -252,9 +252,9 @@ class Failing(MemoryApi):
         self._maybe("replace")
         return super().replace(path, body)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, version: str | None = None) -> None:
         self._maybe("delete")
-        super().delete(path)
+        super().delete(path, version)
 
 
 @pytest.mark.parametrize(

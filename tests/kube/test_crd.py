@@ -109,7 +109,10 @@ def test_every_column_shows_a_field(kind: Kind) -> None:
         for word in column.path.strip(".").split("."):
             if word == "metadata":
                 break
-            node = node["properties"][word]
+            name, selector, _ = word.partition("[")
+            node = node["properties"][name]
+            if selector:
+                node = node["items"]
         else:
             assert node["type"] == ("string" if column.type == "date" else column.type), column.name
 

@@ -20,13 +20,15 @@ from memdiag.controller.health import HealthServer
 from memdiag.controller.installation import Installation
 from memdiag.controller.listwatch import ListWatch, Sink
 from memdiag.controller.meteredapi import MeteredApi
-from memdiag.controller.metrics import Metrics
+from memdiag.controller.metrics import Metrics, Resolution, Retention
 from memdiag.controller.namespaces import Namespaces
 from memdiag.controller.options import Options
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.surroundings import SurroundingsReader
+from memdiag.controller.upkeep import Upkeep
 from memdiag.controller.worker import Worker
+from memdiag.controller.workloads import Workloads
 from memdiag.kube.api import Api, ApiError, HttpApi, lenient
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, KINDS, REPORT
 from memdiag.kube.pods import Pod
@@ -142,10 +144,12 @@ class Operator:
             self._api,
             verdict,
             told=self._written,
+            deleted=self._metrics.retention.labels(Retention.WORKLOAD).inc,
             keep=options.keep.workload,
             around=SurroundingsReader(self._api).of,
             replicas=self._book.replicas,
         )
+        workloads = Workloads(self._api)
         self._witness = SecondWitness(
             self._api,
             self._diagnoser,
@@ -163,6 +167,16 @@ class Operator:
             metrics=self._metrics,
             chosen=self._namespaces.chosen,
             installation=self._installation,
+            workloads=workloads,
+        )
+        self._upkeep = Upkeep(
+            self._api,
+            self._diagnoser,
+            workloads,
+            self._book.living,
+            self._metrics,
+            keep=options.keep,
+            quiet_hours=options.quiet_hours,
         )
         self._witness.reported = self._worker.expects
         self._add_gauges()
@@ -190,6 +204,7 @@ class Operator:
             parts.append(asyncio.create_task(self._worker.run(), name="worker"))
             parts.append(asyncio.create_task(self._witness.run(), name="witness"))
             parts.append(asyncio.create_task(self._events.run(), name="events"))
+            parts.append(asyncio.create_task(self._upkeep.run(), name="upkeep"))
             parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
             parts.append(asyncio.create_task(self._announce(watching), name="announce"))
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -286,6 +301,8 @@ class Operator:
     def _written(self, written: Written) -> None:
         """Count and announce a diagnosis; called from the thread that wrote it."""
         self._metrics.diagnoses.labels(written.status.cause or Cause.INCONCLUSIVE).inc()
+        if written.reopened:
+            self._metrics.resolutions.labels(Resolution.REOPENED).inc()
         now = time.time()
         for incident in written.fresh:
             if not incident.spec.found_before_install and incident.spec.kill.fold is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memdiag.controller import diagnoses
+from memdiag.controller import diagnoses, resolution
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
 from memdiag.controller.kills import KEPT_INCIDENTS, tally
 from memdiag.controller.surroundings import Place
@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 8
 _INCIDENTS_A_PAGE = "50"
 """An incident is up to 76 KiB: pages stay below 4 MiB."""
+
+_MANAGED = {"app.kubernetes.io/managed-by": "memdiag"}
+"""On diagnoses that memdiag made, not on those that a user made."""
 
 Verdict = Callable[[Trace, Sequence[Trace], LimitHit | None, Surroundings], Diagnosis]
 """From the trace of the pod killed last, its siblings', whose limit was hit and what bounds it, to a verdict."""
@@ -75,6 +78,13 @@ class Written:
     """All that are kept."""
     fresh: tuple[Incident, ...]
     """Those that this write counted."""
+    reopened: bool = False
+    """It was resolved before these kills."""
+
+
+def labelled(metadata: Mapping[str, Any]) -> bool:
+    """Say whether a diagnosis's metadata tell that memdiag made it."""
+    return _MANAGED.items() <= (metadata.get("labels") or {}).items()
 
 
 def subject_of(item: dict[str, Any]) -> Subject:
@@ -96,6 +106,7 @@ class Diagnoser:
         *,
         wall: Callable[[], float] = time.time,
         told: Callable[[Written], None] = lambda _written: None,
+        deleted: Callable[[], None] = lambda: None,
         keep: int = KEPT_INCIDENTS,
         around: Around = _only_headroom,
         replicas: Callable[[str], int] = lambda _pod_uid: 1,
@@ -104,6 +115,7 @@ class Diagnoser:
         self._verdict = verdict
         self._wall = wall
         self._told = told
+        self._deleted = deleted
         self._around = around
         self._replicas = replicas
         self.keep = keep
@@ -211,7 +223,12 @@ class Diagnoser:
         body = {
             "apiVersion": API_VERSION,
             "kind": DIAGNOSIS.name,
-            "metadata": {"name": subject.name, "namespace": subject.namespace, **_owned_by(workload)},
+            "metadata": {
+                "name": subject.name,
+                "namespace": subject.namespace,
+                "labels": _MANAGED,
+                **_owned_by(workload),
+            },
             "spec": spec.to_api(),
         }
         return self._api.create(DIAGNOSIS.path(subject.namespace), body)
@@ -239,9 +256,11 @@ class Diagnoser:
         newly = set(account.kills.counted).difference(() if before.kills is None else before.kills.counted)
         fresh = tuple(incident for incident in incidents if incident.name in newly)
         if fresh:
-            self._told(Written(subject, metadata["name"], metadata["uid"], status, tuple(incidents), fresh))
+            reopened = resolution.reopened(before.conditions, status.conditions)
+            self._told(Written(subject, metadata["name"], metadata["uid"], status, tuple(incidents), fresh, reopened))
         for name in account.expendable:
             self._api.delete(INCIDENT.path(subject.namespace, name))
+            self._deleted()
         return account.uncounted
 
     def _said(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from memdiag.controller import resolution
 from memdiag.controller.traces import Incident
 from memdiag.kube.memory_diagnosis import (
     LONGEST_PATCH,
@@ -107,7 +108,7 @@ def recommended(advice: verdict.Recommendation) -> str:
 
 
 def conditions(
-    before: Sequence[Condition], found: verdict.Diagnosis | None, generation: int | None, now: float
+    before: Sequence[Condition], found: verdict.Diagnosis | None, kills: Kills, generation: int | None, now: float
 ) -> tuple[Condition, ...]:
     """Return the four conditions; one whose status stays keeps the time of its last change."""
     settled = found is not None and found.cause not in {None, Cause.INCONCLUSIVE}
@@ -130,9 +131,7 @@ def conditions(
         ("Alerted", alerted.status, alerted.reason, alerted.message)
         if alerted is not None
         else ("Alerted", ConditionStatus.FALSE, "NotSent", "No alert was sent."),
-        ("Resolved", ConditionStatus.UNKNOWN, "NoKill", "There is nothing to resolve.")
-        if found is None
-        else ("Resolved", ConditionStatus.FALSE, "Killed", "The container was killed and nothing shows it was mended."),
+        resolution.after_kills(resolution.of(before), kills),
     ]
     times = {(old.type, old.status): old.last_transition_time for old in before}
     return tuple(
@@ -160,7 +159,11 @@ def status(
 ) -> MemoryDiagnosisStatus:
     """Return the status that says the verdict; without one (no incident is left or was ever made) the old one stays."""
     if found is None:
-        kept = before.conditions if before.cause is not None else conditions(before.conditions, None, generation, now)
+        kept = (
+            before.conditions
+            if before.cause is not None
+            else conditions(before.conditions, None, kills, generation, now)
+        )
         return before.model_copy(update={"observed_generation": generation, "kills": kills, "conditions": kept})
     newest = max(incidents, key=lambda incident: incident.time).spec if incidents else None
     old = newest is not None and newest.found_before_install
@@ -168,7 +171,7 @@ def status(
     return MemoryDiagnosisStatus(
         observed_generation=generation,
         kills=kills,
-        conditions=conditions(before.conditions, found, generation, now),
+        conditions=conditions(before.conditions, found, kills, generation, now),
         cause=found.cause,
         mechanism=found.mechanism,
         confidence_percent=round(found.confidence * 100),

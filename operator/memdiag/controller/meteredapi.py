@@ -44,15 +44,20 @@ class MeteredApi:
         """Apply a JSON merge patch."""
         return self._call(lambda: self._api.patch(path, body))
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, version: str | None = None) -> None:
         """Delete an object; one that is gone already is no error."""
         with self._counted():
-            self._api.delete(path)
+            self._api.delete(path, version)
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[JsonObject]:
         """Yield the pages of a list."""
         with self._counted():
             yield from self._api.pages(path, query)
+
+    def metadata(self, path: str) -> Iterator[JsonObject]:
+        """Yield the pages of a list, of each object its metadata only."""
+        with self._counted():
+            yield from self._api.metadata(path)
 
     def watch(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[JsonObject]:
         """Yield watch events until the server ends the stream."""

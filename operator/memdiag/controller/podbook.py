@@ -91,14 +91,17 @@ class PodBook:
         with self._lock:
             return uid in self._living
 
+    def living(self) -> list[Pod]:
+        """Return all pods that are there."""
+        with self._lock:
+            return list(self._living.values())
+
     def replicas(self, uid: str) -> int:
         """Return how many living pods have the same controller as this one, itself included; at least 1."""
         pod = self.find(uid)
         if pod is None or pod.owner is None:
             return 1
-        with self._lock:
-            living = list(self._living.values())
-        alike = (one for one in living if one.owner == pod.owner and one.namespace == pod.namespace)
+        alike = (one for one in self.living() if one.owner == pod.owner and one.namespace == pod.namespace)
         return max(sum(one.phase in _LIVING for one in alike), 1)
 
     def past_runs(self, pod_uid: str) -> Mapping[str, PastRun]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,11 @@ from memdiag.controller.installation import Installation
 from memdiag.controller.metrics import Metrics, ReportOutcome
 from memdiag.controller.podbook import PodBook
 from memdiag.controller.secondwitness import SecondWitness
+from memdiag.controller.workloads import Workloads
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError, TransientError
 from memdiag.kube.kinds import INCIDENT, REPORT
 from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import Pod
-from memdiag.kube.workload import Workload, find_workload
 
 _log = logging.getLogger(__name__)
 _CONSUMERS = 8
@@ -31,8 +30,6 @@ _UNRESOLVED = 600.0
 """Seconds after which a report that cannot be resolved is tried slowly."""
 _SLOWLY = 300.0
 _LONGEST_PAUSE = 15.0
-_WORKLOAD_SECONDS = 60.0
-_MOST_WORKLOADS = 2_000
 
 
 @dataclass(slots=True)
@@ -72,6 +69,7 @@ class Worker:
         metrics: Metrics | None = None,
         chosen: Callable[[str], bool] = lambda _namespace: True,
         installation: Installation | None = None,
+        workloads: Workloads | None = None,
     ) -> None:
         self._api = api
         self._book = book
@@ -84,7 +82,7 @@ class Worker:
         self._installation = installation
         self._items: dict[str, _Item] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._workloads: OrderedDict[str, tuple[Workload, float]] = OrderedDict()
+        self._workloads = workloads or Workloads(api, clock)
 
     def put(self, report: Mapping[str, Any]) -> None:
         """Take in a report object; one that is under way already is not taken twice."""
@@ -185,7 +183,7 @@ class Worker:
             await self._discard(name, item, ReportOutcome.REFUSED)
             return
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
-        workload = await self._workload(pod)
+        workload = await asyncio.to_thread(self._workloads.of, pod)
         body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
         try:
             outcome = await asyncio.to_thread(self._deliver, body, report, pod)
@@ -238,15 +236,3 @@ class Worker:
         if self._installation is not None:
             self._installation.count(body)
         return ReportOutcome.INCIDENT
-
-    async def _workload(self, pod: Pod) -> Workload:
-        owner = pod.api_uid if pod.owner is None else pod.owner.uid
-        now = self._clock()
-        cached = self._workloads.get(owner)
-        if cached is None or now - cached[1] > _WORKLOAD_SECONDS:
-            cached = (await asyncio.to_thread(find_workload, pod, self._api), now)
-            self._workloads[owner] = cached
-            self._workloads.move_to_end(owner)
-            while len(self._workloads) > _MOST_WORKLOADS:
-                self._workloads.popitem(last=False)
-        return cached[0]

@@ -15,6 +15,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 REQUEST_TIMEOUT = (5.0, 20.0)
 """Seconds to connect, and to wait for the next byte."""
 PAGE = 500
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Body = Mapping[str, Any] | Sequence[Any]
 JsonObject = dict[str, Any]
@@ -71,11 +72,14 @@ class Api(Protocol):
     def patch(self, path: str, body: Body) -> JsonObject:
         """Apply a JSON merge patch."""
 
-    def delete(self, path: str) -> None:
-        """Delete an object; one that is gone already is no error."""
+    def delete(self, path: str, version: str | None = None) -> None:
+        """Delete an object, at that resource version only if one is given; one that is gone already is no error."""
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[JsonObject]:
         """Yield the pages of a list."""
+
+    def metadata(self, path: str) -> Iterator[JsonObject]:
+        """Yield the pages of a list, of each object its metadata only."""
 
     def watch(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[JsonObject]:
         """Yield watch events until the server ends the stream."""
@@ -147,10 +151,11 @@ class HttpApi:
         query: Mapping[str, str] | None = None,
         body: Body | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: tuple[float, float] = REQUEST_TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
         what = f"{method} {path}"
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
         try:
@@ -198,18 +203,31 @@ class HttpApi:
         """Apply a JSON merge patch."""
         return self._json("PATCH", path, body=body, content_type="application/merge-patch+json")
 
-    def delete(self, path: str) -> None:
-        """Delete an object; one that is gone already is no error."""
+    def delete(self, path: str, version: str | None = None) -> None:
+        """Delete an object, at that resource version only if one is given; one that is gone already is no error.
+
+        Raises ConflictError when it has another version by now.
+        """
         try:
-            self._json("DELETE", path)
+            self._json(
+                "DELETE", path, body=None if version is None else {"preconditions": {"resourceVersion": version}}
+            )
         except NotFoundError:
             return
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[JsonObject]:
         """Yield the pages of a list."""
+        return self._pages(path, query or {})
+
+    def metadata(self, path: str) -> Iterator[JsonObject]:
+        """Yield the pages of a list, of each object its metadata only."""
+        return self._pages(path, {}, accept=_METADATA)
+
+    def _pages(self, path: str, query: Mapping[str, str], **how: Any) -> Iterator[JsonObject]:
         token = ""
         while True:
-            page = self.get(path, {"limit": str(PAGE), **(query or {}), **({"continue": token} if token else {})})
+            asked = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
+            page = self._json("GET", path, query=asked, **how)
             yield page
             token = str(page.get("metadata", {}).get("continue") or "")
             if not token:

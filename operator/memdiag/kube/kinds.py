@@ -103,6 +103,7 @@ DIAGNOSIS = Kind(
         Column("Last-Kill", ".status.kills.lastTime", "date"),
         Column("Kind", ".spec.targetRef.kind", wide=True),
         Column("Mechanism", ".status.mechanism", wide=True),
+        Column("Resolved", '.status.conditions[?(@.type=="Resolved")].status', wide=True),
         Column("Summary", ".status.summary", wide=True),
         _AGE,
     ),

@@ -1,0 +1,256 @@
+"""The one periodic loop over what is kept: resolution, retention, the life of diagnoses without owner, lost counts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from memdiag.controller import resolution
+from memdiag.controller.diagnoser import Diagnoser, Subject, labelled
+from memdiag.controller.incidents import DIAGNOSIS_LABEL
+from memdiag.controller.metrics import Metrics, Retention
+from memdiag.controller.options import Keep
+from memdiag.controller.retention import Stub, surplus
+from memdiag.controller.traces import read
+from memdiag.controller.workloads import Workloads
+from memdiag.kube.api import Api, ApiError, ConflictError, NotFoundError
+from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
+from memdiag.kube.memory_diagnosis import Condition, MemoryDiagnosisSpec, MemoryDiagnosisStatus, TargetReference
+from memdiag.kube.pods import Pod
+from memdiag.kube.workload import Workload
+from memdiag.model.identity import diagnosis_name
+from memdiag.model.report import from_rfc3339
+
+_log = logging.getLogger(__name__)
+PAUSE = 120.0
+"""Seconds between two passes."""
+LIFE = 14 * 24 * 3600.0
+"""Seconds after its last kill for which a diagnosis is kept that no workload owns."""
+_LOST = 60.0
+"""Seconds after which an incident that no diagnosis counts was lost by whoever was to ask for that."""
+_NOBODYS = 3600.0
+"""Seconds after which an incident without diagnosis is nobody's: a user deleted the diagnosis, or its owner is gone."""
+_A_PAGE = "50"
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one pass learned of all diagnoses, kept small."""
+
+    counted: set[tuple[str, str]] = field(default_factory=set)
+    """Namespace and name of every incident that a diagnosis counts."""
+    labels: set[tuple[str, str]] = field(default_factory=set)
+    """Namespace and label of every diagnosis."""
+    outlived: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Namespace, name, resource version and label of diagnoses that nobody needs any more."""
+
+
+class Upkeep:
+    """Belongs to the event loop; each pass blocks in a thread."""
+
+    def __init__(
+        self,
+        api: Api,
+        diagnoser: Diagnoser,
+        workloads: Workloads,
+        pods: Callable[[], Sequence[Pod]],
+        metrics: Metrics,
+        *,
+        keep: Keep,
+        quiet_hours: float,
+        wall: Callable[[], float] = time.time,
+        pause: float = PAUSE,
+    ) -> None:
+        self._api = api
+        self._diagnoser = diagnoser
+        self._workloads = workloads
+        self._pods = pods
+        self._metrics = metrics
+        self._keep = keep
+        self._quiet = quiet_hours * 3600
+        self._wall = wall
+        self._pause = pause
+        self._first = True
+
+    async def run(self) -> None:
+        """Look after what is kept, until cancelled."""
+        while True:
+            await asyncio.sleep(self._pause)
+            try:
+                for subject in await asyncio.to_thread(self.once):
+                    await self._diagnoser.request(subject)
+            except ApiError as error:
+                _log.warning("upkeep broke off, it begins anew in %.0f s: %s", self._pause, error)
+
+    def once(self) -> list[Subject]:
+        """Do one pass; return what lost incidents are about, to be diagnosed. Blocks; raises ApiError."""
+        seen = self._look_at_diagnoses()
+        incidents = [_stub(item) for page in self._api.metadata(INCIDENT.path()) for item in page.get("items") or ()]
+        self._forget(seen, incidents)
+        self._prune(seen, incidents)
+        lost = self._lost(seen, incidents)
+        self._first = False
+        return lost
+
+    def _look_at_diagnoses(self) -> _Seen:
+        seen, now = _Seen(), self._wall()
+        spaces: dict[str, list[Pod]] = defaultdict(list)
+        for pod in self._pods():
+            if resolution.counts(pod):
+                spaces[pod.namespace].append(pod)
+        for page in self._api.pages(DIAGNOSIS.path(), {"limit": _A_PAGE}):
+            for item in page.get("items") or ():
+                try:
+                    spec = MemoryDiagnosisSpec.model_validate(item["spec"])
+                    status = MemoryDiagnosisStatus.model_validate(item.get("status") or {})
+                except ValueError as error:
+                    _log.warning("diagnosis %s cannot be read: %s", item["metadata"]["name"], error)
+                    continue
+                metadata = item["metadata"]
+                namespace = str(metadata["namespace"])
+                label = diagnosis_name(spec.target_ref.kind, spec.target_ref.name, spec.container)
+                seen.labels.add((namespace, label))
+                seen.counted.update((namespace, name) for name in (status.kills.counted if status.kills else ()))
+                if _outlived(metadata, status, now):
+                    version = str(metadata["resourceVersion"])
+                    seen.outlived.append((namespace, str(metadata["name"]), version, label))
+                else:
+                    self._resolve(item, spec, status, spaces.get(namespace, ()))
+        return seen
+
+    def _resolve(
+        self, item: dict[str, Any], spec: MemoryDiagnosisSpec, status: MemoryDiagnosisStatus, pods: Sequence[Pod]
+    ) -> None:
+        before = resolution.of(status.conditions)
+        kills = status.kills
+        if before is None or kills is None or kills.last_time is None:
+            return
+        if before.reason not in (resolution.KILLED, resolution.CHANGED):
+            return
+        own = [pod for pod in pods if self._belongs(pod, spec.target_ref)]
+        if not own:
+            return
+        namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
+        newest = kills.recent[0].incident if kills.recent else None
+        changed = resolution.change(self._killed(namespace, newest, status), own, spec.container)
+        last = from_rfc3339(kills.last_time)
+        turned = resolution.advance(before, changed, last_kill=last, quiet=self._quiet, now=self._wall())
+        if turned is None:
+            return
+        condition, how = turned
+        after = status.model_copy(update={"conditions": _with(status.conditions, condition)})
+        try:
+            self._api.replace(f"{DIAGNOSIS.path(namespace, name)}/status", {**item, "status": after.to_api()})
+        except (ConflictError, NotFoundError) as error:
+            _log.info("diagnosis changed meanwhile, the next pass looks again: %s", error)
+            return
+        self._metrics.resolutions.labels(how).inc()
+        _log.info("%s", condition.message, extra={"k8s.namespace.name": namespace, "k8s.object.name": name})
+
+    def _belongs(self, pod: Pod, target: TargetReference) -> bool:
+        """Say whether a pod is of that workload; only pods whose owner's name fits are looked up."""
+        name = pod.name if pod.owner is None else pod.owner.name
+        if name != target.name and not name.startswith(f"{target.name}-"):
+            return False
+        return _is(self._workloads.of(pod), target)
+
+    def _killed(self, namespace: str, newest: str | None, status: MemoryDiagnosisStatus) -> resolution.Facts:
+        """Return how the container ran that was killed last, as far as that is still known."""
+        if newest is not None:
+            try:
+                spec = read(self._api.get(INCIDENT.path(namespace, newest))).spec
+            except (NotFoundError, ValueError):
+                pass
+            else:
+                return resolution.Facts(spec.limits.limit, spec.image, spec.revision)
+        return resolution.Facts(status.limit, None, None)
+
+    def _forget(self, seen: _Seen, incidents: list[Stub]) -> None:
+        """Delete outlived diagnoses with their incidents, which `incidents` then lacks."""
+        for namespace, name, version, label in seen.outlived:
+            try:
+                self._api.delete(DIAGNOSIS.path(namespace, name), version)
+            except ConflictError as error:
+                _log.info("diagnosis changed meanwhile, it is kept: %s", error)
+                continue
+            self._metrics.retention.labels(Retention.AGE).inc()
+            for one in [one for one in incidents if (one.namespace, one.diagnosis) == (namespace, label)]:
+                if (namespace, one.name) in seen.counted:
+                    self._api.delete(INCIDENT.path(namespace, one.name))
+                    self._metrics.retention.labels(Retention.AGE).inc()
+                    incidents.remove(one)
+
+    def _prune(self, seen: _Seen, incidents: list[Stub]) -> None:
+        old = self._wall() - _NOBODYS
+        settled = frozenset(
+            one
+            for one in incidents
+            if (one.namespace, one.name) in seen.counted
+            or ((one.namespace, one.diagnosis) not in seen.labels and one.created < old)
+        )
+        for one, bound in list(surplus(incidents, self._keep, settled)):
+            self._api.delete(INCIDENT.path(one.namespace, one.name))
+            self._metrics.retention.labels(bound).inc()
+
+    def _lost(self, seen: _Seen, incidents: Sequence[Stub]) -> list[Subject]:
+        """Return the subjects of incidents that nobody counted: the operator ended between writing and counting them.
+
+        A diagnosis that a user deleted is not brought back by its old incidents: those without one are asked for after
+        a start only, and when they are young.
+        """
+        now = self._wall()
+        found: dict[tuple[str, str], Subject] = {}
+        for one in incidents:
+            key = (one.namespace, one.diagnosis)
+            if key in found or (one.namespace, one.name) in seen.counted or now - one.created < _LOST:
+                continue
+            if key not in seen.labels and not (self._first and now - one.created < _NOBODYS):
+                continue
+            subject = self._subject(one)
+            if subject is not None:
+                found[key] = subject
+        return list(found.values())
+
+    def _subject(self, one: Stub) -> Subject | None:
+        try:
+            spec = read(self._api.get(INCIDENT.path(one.namespace, one.name))).spec
+        except (NotFoundError, ValueError):
+            return None
+        if spec.workload is None:
+            return None
+        workload = Workload(spec.workload.api_version, spec.workload.kind, spec.workload.name, None)
+        return Subject(one.namespace, workload, spec.container)
+
+
+def _stub(item: Mapping[str, Any]) -> Stub:
+    metadata = item["metadata"]
+    return Stub(
+        str(metadata["namespace"]),
+        str(metadata["name"]),
+        str((metadata.get("labels") or {}).get(DIAGNOSIS_LABEL, "")),
+        from_rfc3339(metadata["creationTimestamp"]),
+    )
+
+
+def _outlived(metadata: Mapping[str, Any], status: MemoryDiagnosisStatus, now: float) -> bool:
+    """Say whether a diagnosis that memdiag made has neither an owner nor a recent kill."""
+    if metadata.get("ownerReferences") or not labelled(metadata):
+        return False
+    last = from_rfc3339(metadata["creationTimestamp"])
+    if status.kills is not None and status.kills.last_time is not None:
+        last = max(last, from_rfc3339(status.kills.last_time))
+    return last < now - LIFE
+
+
+def _is(workload: Workload, target: TargetReference) -> bool:
+    groups = (workload.api_version.rpartition("/")[0], target.api_version.rpartition("/")[0])
+    return groups[0] == groups[1] and (workload.kind, workload.name) == (target.kind, target.name)
+
+
+def _with(conditions: Sequence[Condition], new: Condition) -> tuple[Condition, ...]:
+    return tuple(new if one.type == new.type else one for one in conditions)
