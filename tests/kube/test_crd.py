@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,10 @@ def test_every_column_shows_a_field(kind: Kind) -> None:
     properties = _properties(kind)
     for column in kind.columns:
         node: dict[str, Any] = {"properties": properties}
-        for word in column.path.strip(".").split("."):
+        for word in re.sub(r"\[[^]]*\]", ".[]", column.path).strip(".").split("."):
             if word == "metadata":
                 break
-            name, selector, _ = word.partition("[")
-            node = node["properties"][name]
-            if selector:
-                node = node["items"]
+            node = node["items"] if word == "[]" else node["properties"][word]
         else:
             assert node["type"] == ("string" if column.type == "date" else column.type), column.name
 
