@@ -171,6 +171,7 @@ def status(
     return MemoryDiagnosisStatus(
         observed_generation=generation,
         kills=kills,
+        alert=before.alert,
         conditions=conditions(before.conditions, found, kills, generation, now),
         cause=found.cause,
         mechanism=found.mechanism,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from memdiag.kube.alert import Alert
 from memdiag.kube.fields import (
     ApiVersion,
     Cell,
@@ -169,6 +170,8 @@ class MemoryDiagnosisStatus(Shape):
     """The recommendation in one word or quantity."""
     recommendation: Recommendation | None = None
     kills: Kills | None = None
+    alert: Alert | None = None
+    """What people were told of this diagnosis, and where."""
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
