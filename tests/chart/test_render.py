@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from memdiag.controller.options import Keep, configure, options_of
+from memdiag.controller.prometheus import StoreOptions
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
@@ -32,6 +33,12 @@ CASES: dict[str, tuple[str, ...]] = {
         "operator.namespaces.selector=env=prod",
         "operator.quietHours=6",
         "operator.scrapeAnnotations=true",
+        "operator.standby=true",
+        "history.prometheus.url=https://mimir.example/prometheus",
+        "history.prometheus.tenant=team-a",
+        "history.prometheus.secret=store",
+        "history.prometheus.token=true",
+        "history.prometheus.ca=true",
         "agent.updateStrategy.maxUnavailable=3",
         "fullnameOverride=watcher",
     ),
@@ -282,5 +289,9 @@ def test_the_operator_is_told_what_the_values_say(helm: Path) -> None:
     assert (found.second_witness, found.agents, found.quiet_hours) == (False, False, 6)
     assert (found.include_namespaces, found.exclude_namespaces) == (("team-*", "shop"), ("kube-system",))
     assert found.namespace_selector == "env=prod"
+    folder = Path("/etc/memdiag/history")
+    url = "https://mimir.example/prometheus"
+    assert found.store == StoreOptions(url, folder / "ca.crt", folder / "token", "team-a")
+    assert found.standby
     rules = one(objects, "ClusterRole", "-operator")["rules"]
     assert [rule["verbs"] for rule in rules if rule["resources"] == ["namespaces"]] == [["list", "watch"]]

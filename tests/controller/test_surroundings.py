@@ -13,12 +13,15 @@ from memdiag.kube.workload import Workload
 from memdiag.model.surroundings import Bound, Surroundings
 
 GIB = 2**30
-WEB = Place("shop", Workload("apps/v1", "Deployment", "web", "u"), "app", "node-a", GIB, replicas=4)
+WEB = Place(
+    "shop", Workload("apps/v1", "Deployment", "web", "u"), "app", "node-a", GIB, ("web-1", "web-2", "web-3", "web-4")
+)
 TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 RANGES = "/api/v1/namespaces/shop/limitranges"
 QUOTAS = "/api/v1/namespaces/shop/resourcequotas"
 NODE = "/api/v1/nodes/node-a"
 SCALERS = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
+USAGE = "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods"
 VERTICAL = "/apis/autoscaling.k8s.io/v1/namespaces/shop/verticalpodautoscalers"
 
 
@@ -140,10 +143,10 @@ def test_an_answer_is_kept_for_a_minute() -> None:
     reader: Any = SurroundingsReader(answers, clock=lambda: now[0])  # type: ignore[arg-type]  # only `get` is asked
     for _ in range(3):
         reader.of(WEB, None)
-    assert len(answers.asked) == len(set(answers.asked)) == 5
+    assert len(answers.asked) == len(set(answers.asked)) == 6
     now[0] += KEPT_SECONDS
     reader.of(WEB, None)
-    assert len(answers.asked) == 10
+    assert len(answers.asked) == 12
 
 
 def test_nonsense_in_an_object_is_nothing() -> None:
@@ -154,3 +157,23 @@ def test_nonsense_in_an_object_is_nothing() -> None:
     answers.there[QUOTAS] = {"items": [named("odd", status={"hard": {"limits.memory": "x"}, "used": None})]}
     answers.there[NODE] = named("node-a")
     assert read(answers) == (Surroundings(headroom_percent=30), ())
+
+
+def test_what_a_replica_uses_now_is_the_least_that_a_limit_may_be() -> None:
+    answers = Answers()
+
+    def used(pod: str, container: str, memory: str) -> dict[str, Any]:
+        return named(pod, containers=[{"name": container, "usage": {"memory": memory}}])
+
+    pods = [used("web-1", "app", "300Mi"), used("web-2", "app", "512Mi"), used("web-3", "proxy", "1Gi")]
+    answers.there[USAGE] = {"items": [*pods, used("other-1", "app", "3Gi"), used("web-4", "app", "nonsense")]}
+    found, missing = read(answers)
+    assert found.bounds == (Bound("what pod web-2 uses now (metrics.k8s.io)", least=512 * 2**20),)
+    assert missing == ()
+
+
+def test_a_metrics_server_that_is_down_is_said_and_one_that_is_not_there_is_nothing() -> None:
+    assert read(Answers(pods=403))[1] == ("the replicas' present use: not readable (403)",)
+    answers = Answers()
+    read(answers, Place("shop", WEB.workload, "app", "node-a", GIB))
+    assert USAGE not in answers.asked, "without replicas there is nobody to ask about"

@@ -9,21 +9,25 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import kopf
 from kubernetes import client
 
-from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, subject_of
+from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, no_history, subject_of
 from memdiag.controller.events import Events
 from memdiag.controller.health import HealthServer
 from memdiag.controller.installation import Installation
+from memdiag.controller.lease import Lease, LeaseLostError
 from memdiag.controller.listwatch import ListWatch, Sink
+from memdiag.controller.longhistory import HistoryReader
 from memdiag.controller.meteredapi import MeteredApi
 from memdiag.controller.metrics import Metrics, Resolution, Retention
 from memdiag.controller.namespaces import Namespaces
 from memdiag.controller.options import Options
 from memdiag.controller.podbook import Ended, PodBook
+from memdiag.controller.prometheus import Prometheus
 from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.surroundings import SurroundingsReader
 from memdiag.controller.upkeep import Upkeep
@@ -40,6 +44,7 @@ _HEARTBEAT = 1.0
 _STUCK = 30.0
 _WATCH_TOO_OLD = 180.0
 _QUEUE_TOO_OLD = 120.0
+_LEASE_TOO_OLD = 30.0
 _KINDS_PAUSE = 5.0
 _NAMESPACES_PAUSE = 0.2
 _THREADS = 16
@@ -147,7 +152,8 @@ class Operator:
             deleted=self._metrics.retention.labels(Retention.WORKLOAD).inc,
             keep=options.keep.workload,
             around=SurroundingsReader(self._api).of,
-            replicas=self._book.replicas,
+            alike=self._book.alike,
+            history=no_history if options.store is None else HistoryReader(Prometheus(options.store)).extend,
         )
         workloads = Workloads(self._api)
         self._witness = SecondWitness(
@@ -178,6 +184,9 @@ class Operator:
             keep=options.keep,
             quiet_hours=options.quiet_hours,
         )
+        self._lease = Lease(
+            self._api, options.namespace, options.service_account or "memdiag-operator", options.instance
+        )
         self._witness.reported = self._worker.expects
         self._add_gauges()
         self._beat = time.monotonic()
@@ -194,6 +203,10 @@ class Operator:
             health.start()
         parts = [asyncio.create_task(self._heartbeat(), name="heartbeat")]
         try:
+            if self._options.standby:
+                await self._lease.acquire(stop)
+                if not stop.is_set():
+                    parts.append(asyncio.create_task(self._lease.keep(), name="lease"))
             await self._kinds_exist(stop)
             await self._load(stop)
             if stop.is_set():
@@ -216,8 +229,9 @@ class Operator:
             for part in parts:
                 part.cancel()
             for part in parts:
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError, LeaseLostError):
                     await part
+            await asyncio.to_thread(self._lease.release)
             if health is not None:
                 health.stop()
 
@@ -337,14 +351,26 @@ class Operator:
         }
 
     def _readiness(self) -> dict[str, Callable[[], str | None]]:
-        return {
-            **self._liveness(),
+        working: dict[str, Callable[[], str | None]] = {
             "pod list": lambda: None if self._pods.synced else "not complete yet",
             "pod watch silence": lambda: _over(self._pods.age(), _WATCH_TOO_OLD),
             "diagnosis watch silence": lambda: _over(self._mine.age(), _WATCH_TOO_OLD),
             "kopf": lambda: None if self._ready.is_set() else "not started yet",
             "queue": lambda: _over(self._worker.queue_age(), _QUEUE_TOO_OLD),
         }
+        ready = self._liveness()
+        for name, check in working.items():
+            ready[name] = partial(self._at_work, check)
+        if self._options.standby:
+            ready["lease"] = self._lease_silent
+        return ready
+
+    def _at_work(self, check: Callable[[], str | None]) -> str | None:
+        """Ask a check of an operator that works: one that stands by is ready to."""
+        return None if self._options.standby and not self._lease.held else check()
+
+    def _lease_silent(self) -> str | None:
+        return _over(self._lease.age(), _LEASE_TOO_OLD)
 
     def _stuck(self) -> str | None:
         return _over(time.monotonic() - self._beat, _STUCK)

@@ -12,6 +12,7 @@ from typing import Any
 from memdiag.controller import diagnoses, resolution
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
 from memdiag.controller.kills import KEPT_INCIDENTS, tally
+from memdiag.controller.longhistory import Question
 from memdiag.controller.surroundings import Place
 from memdiag.controller.traces import Incident, read, traces
 from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, TransientError
@@ -36,6 +37,14 @@ Verdict = Callable[[Trace, Sequence[Trace], LimitHit | None, Surroundings], Diag
 """From the trace of the pod killed last, its siblings', whose limit was hit and what bounds it, to a verdict."""
 Around = Callable[[Place, int | None], tuple[Surroundings, tuple[str, ...]]]
 """From a container and its owner's wish for headroom (percent) to its surroundings, and what of them is missing."""
+
+History = Callable[[Sequence[Trace], Question], tuple[list[Trace], tuple[str, ...]]]
+"""From traces to the same with what a long-term store knows of the workload, and what is missing of that."""
+
+
+def no_history(traces: Sequence[Trace], _question: Question) -> tuple[list[Trace], tuple[str, ...]]:
+    """Return the traces as they are."""
+    return list(traces), ()
 
 
 def _only_headroom(_place: Place, headroom_percent: int | None) -> tuple[Surroundings, tuple[str, ...]]:
@@ -109,7 +118,8 @@ class Diagnoser:
         deleted: Callable[[], None] = lambda: None,
         keep: int = KEPT_INCIDENTS,
         around: Around = _only_headroom,
-        replicas: Callable[[str], int] = lambda _pod_uid: 1,
+        alike: Callable[[str], tuple[str, ...]] = lambda _pod_uid: (),
+        history: History = no_history,
     ) -> None:
         self._api = api
         self._verdict = verdict
@@ -117,7 +127,8 @@ class Diagnoser:
         self._told = told
         self._deleted = deleted
         self._around = around
-        self._replicas = replicas
+        self._alike = alike
+        self._history = history
         self.keep = keep
         """Incidents kept of one workload's container."""
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -271,7 +282,7 @@ class Diagnoser:
         others: Sequence[Trace],
         hit: LimitHit | None,
         *,
-        replicas: int = 1,
+        alike: tuple[str, ...] = (),
     ) -> Diagnosis:
         place = Place(
             subject.namespace,
@@ -279,7 +290,7 @@ class Diagnoser:
             subject.container,
             trace.node,
             trace.limit_bytes,
-            replicas=replicas,
+            alike=alike,
         )
         surroundings, missing = self._around(place, spec.headroom_percent)
         found = self._verdict(trace, others, hit, surroundings)
@@ -289,11 +300,14 @@ class Diagnoser:
         if not incidents:
             return None
         try:
-            first, *others = traces(subject.namespace, incidents)
             last = max(incidents, key=lambda incident: incident.time)
             hit = None if last.limit_hit is LimitHit.UNKNOWN else last.limit_hit
-            replicas = self._replicas(last.spec.pod.uid)
-            return self._said(subject, spec, first, others, hit, replicas=replicas)
+            alike = self._alike(last.spec.pod.uid)
+            workload = subject.workload
+            question = Question(subject.namespace, workload.kind, workload.name, subject.container, len(alike))
+            (first, *others), missing = self._history(traces(subject.namespace, incidents), question)
+            found = self._said(subject, spec, first, others, hit, alike=alike)
+            return replace(found, missing=(*found.missing, *missing))
         except Exception as error:  # noqa: BLE001  # one verdict that fails must not stop the count or other verdicts
             _log.exception("no verdict on %s/%s", subject.namespace, subject.name)
             return _failed(error)

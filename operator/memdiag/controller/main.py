@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from memdiag.controller import logs
 from memdiag.controller.app import Operator
+from memdiag.controller.lease import LeaseLostError
 from memdiag.controller.options import configure, options_of
 from memdiag.diagnosis import diagnose
 from memdiag.kube.api import PermanentError, connect
@@ -36,7 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"memdiag operator: {error}", file=sys.stderr)
         return 2
     operator = Operator(api_client, options_of(arguments), _verdict)
-    asyncio.run(_until_signal(operator))
+    try:
+        asyncio.run(_until_signal(operator))
+    except LeaseLostError as error:
+        _log.warning("%s; this operator ends, to stand by when it is started again", error)
+        return 1
     return 0
 
 

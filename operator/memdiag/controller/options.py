@@ -8,8 +8,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from memdiag.controller.kills import KEPT_INCIDENTS
+from memdiag.controller.prometheus import StoreOptions
 
 _MOST_KEPT = 200
 """Of one workload's container: a diagnosis names all that it counts."""
@@ -44,6 +46,10 @@ class Options:
     namespace_selector: str = ""
     quiet_hours: float = 24.0
     keep: Keep = field(default_factory=Keep)
+    store: StoreOptions | None = None
+    """Where two weeks of the workloads' history may be asked for."""
+    standby: bool = False
+    """Others of the same installation may run: work only while holding the Lease."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -58,6 +64,13 @@ def _number(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError("it is no address such as https://prometheus.monitoring:9090")
+    return text
 
 
 def _hours(text: str) -> float:
@@ -118,6 +131,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOURS",
         help="a diagnosis is resolved when its workload changed and lived so long without a kill (default: 24)",
     )
+    _configure_store(parser)
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="work only while holding the Lease `memdiag-operator` in memdiag's namespace: for a second replica",
+    )
     keep = Keep()
     for word, default, most in (
         ("workload", keep.workload, _MOST_KEPT),
@@ -131,6 +150,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
             metavar="COUNT",
             help=f"incidents kept of one {word}, the newest (default: {default})",
         )
+
+
+def _configure_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--history-url",
+        type=_url,
+        metavar="URL",
+        help="a Prometheus-compatible store with cAdvisor's series: two weeks of a workload's working set, limits and "
+        "restarts join the evidence (default: none)",
+    )
+    parser.add_argument("--history-ca-file", type=Path, metavar="FILE", help="authority that signed its certificate")
+    parser.add_argument("--history-token-file", type=Path, metavar="FILE", help="bearer token, read at each request")
+    parser.add_argument("--history-tenant", metavar="NAME", help="tenant, sent as X-Scope-OrgID")
+
+
+def _store(arguments: argparse.Namespace) -> StoreOptions | None:
+    if arguments.history_url is None:
+        return None
+    return StoreOptions(
+        arguments.history_url, arguments.history_ca_file, arguments.history_token_file, arguments.history_tenant
+    )
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -147,4 +187,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
         namespace_selector=arguments.namespace_selector,
         quiet_hours=arguments.quiet_hours,
         keep=Keep(arguments.keep_per_workload, arguments.keep_per_namespace, arguments.keep_in_cluster),
+        store=_store(arguments),
+        standby=arguments.standby,
     )

@@ -96,13 +96,13 @@ class PodBook:
         with self._lock:
             return list(self._living.values())
 
-    def replicas(self, uid: str) -> int:
-        """Return how many living pods have the same controller as this one, itself included; at least 1."""
+    def alike(self, uid: str) -> tuple[str, ...]:
+        """Return the names of the living pods that have the same controller as this one, itself included."""
         pod = self.find(uid)
         if pod is None or pod.owner is None:
-            return 1
+            return ()
         alike = (one for one in self.living() if one.owner == pod.owner and one.namespace == pod.namespace)
-        return max(sum(one.phase in _LIVING for one in alike), 1)
+        return tuple(one.name for one in alike if one.phase in _LIVING)
 
     def past_runs(self, pod_uid: str) -> Mapping[str, PastRun]:
         """Return the remembered runs of a pod by container ID, those that its status shows left out."""

@@ -1,4 +1,4 @@
-"""What stands around a container and bounds its limit: LimitRange, ResourceQuota, node, VPA and HPA, read when asked.
+"""What stands around a container and bounds its limit: LimitRange, ResourceQuota, node, VPA, HPA, replicas' use.
 
 Nothing of it is needed: what cannot be read is one line of what is missing, and a kind that the cluster does not have
 is nothing.
@@ -29,14 +29,14 @@ Items = tuple[Mapping[str, Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The container that is asked about. `limit` is bytes, `replicas` the pods that hold one like it."""
+    """The container that is asked about. `limit` is bytes, `alike` names the living pods that hold one like it."""
 
     namespace: str
     workload: Workload
     container: str
     node: str | None = None
     limit: int | None = None
-    replicas: int = 1
+    alike: tuple[str, ...] = ()
 
 
 def _bytes(value: object) -> int | None:
@@ -80,7 +80,7 @@ def of_quotas(items: Items, place: Place) -> Iterator[Bound]:
         hard = _bytes((status.get("hard") or {}).get("limits.memory"))
         used = _bytes((status.get("used") or {}).get("limits.memory"))
         if hard is not None and used is not None and place.limit is not None:
-            room = max(hard - used, 0) // max(place.replicas, 1)
+            room = max(hard - used, 0) // max(len(place.alike), 1)
             yield Bound(f"ResourceQuota {_name(item)}", place.limit + room)
 
 
@@ -89,6 +89,20 @@ def of_node(item: Mapping[str, Any]) -> Iterator[Bound]:
     most = _bytes(((item.get("status") or {}).get("allocatable") or {}).get("memory"))
     if most is not None:
         yield Bound("node allocatable", most)
+
+
+def of_siblings(items: Items, place: Place) -> Iterator[Bound]:
+    """Yield what the replica holds now that uses most: no limit below that is of use."""
+    used = {
+        _name(item): _bytes((one.get("usage") or {}).get("memory"))
+        for item in items
+        if _name(item) in place.alike
+        for one in item.get("containers") or ()
+        if one.get("name") == place.container
+    }
+    pod = max(used, key=lambda name: used[name] or 0, default=None)
+    if pod is not None and used[pod]:
+        yield Bound(f"what pod {pod} uses now (metrics.k8s.io)", least=used[pod])
 
 
 def _targets(reference: Mapping[str, Any] | None, workload: Workload) -> bool:
@@ -166,6 +180,9 @@ class SurroundingsReader:
             *of_quotas(items("ResourceQuotas", f"/api/v1/{own}/resourcequotas"), place),
             *allowed,
         ]
+        if place.alike:
+            usage = items("the replicas' present use", f"/apis/metrics.k8s.io/v1beta1/{own}/pods")
+            bounds += of_siblings(usage, place)
         if place.node is not None:
             for node in items("the node's size", f"/api/v1/nodes/{place.node}"):
                 bounds += of_node(node)

@@ -1,0 +1,215 @@
+"""Two weeks from a store: which pods, which runs, what of them is stale, and how they join an agent's traces."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+
+from memdiag.controller.longhistory import (
+    KEPT_SECONDS,
+    MOST_POINTS,
+    SILENT_SECONDS,
+    WINDOW,
+    HistoryReader,
+    LongHistory,
+    Question,
+    container_id,
+    joined,
+    runs_of,
+    selector,
+    step_for,
+)
+from memdiag.controller.prometheus import Series, StoreError
+from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
+from tests.controller.support import MIB, identity
+
+NOW = 1_700_000_000.0
+STEP = 300
+WEB = Question("shop", "Deployment", "web.v1", "app", 2)
+
+
+def usage(pod: str, number: int, begin: float, values: list[float], label: str = "id") -> Series:
+    path = f"/kubepods.slice/kubepods-pod6f1d.slice/cri-containerd-{identity(number)}.scope"
+    labels = {"pod": pod, label: path if label == "id" else identity(number)}
+    return Series(labels, tuple((begin + place * STEP, value) for place, value in enumerate(values)))
+
+
+def runs(*series: Series, limits: tuple[Series, ...] = (), starts: tuple[Series, ...] = ()) -> dict[str, Any]:
+    return runs_of(series, limits, starts, NOW, STEP)
+
+
+def values(run: Run) -> list[int | None]:
+    return [sample.level.current for sample in run.samples]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pod", "other"),
+    [
+        ("Deployment", "web.v1-6d4b75cb6d-hwxpq", "web.v1-api-6d4b75cb6d-hwxpq"),
+        ("StatefulSet", "web.v1-0", "web.v1-a"),
+        ("DaemonSet", "web.v1-x7k2p", "web.v1-x7k2p-x7k2p"),
+        ("CronJob", "web.v1-28461230-abcde", "web.v1-28461230"),
+        ("Job", "web.v1-abcde", "webxv1-abcde"),
+        ("Pod", "web.v1", "webxv1"),
+        ("Rollout", "web.v1-abc-def", "web.v2-abc-def"),
+    ],
+)
+def test_the_pods_of_a_workload_are_known_by_name(kind: str, pod: str, other: str) -> None:
+    asked = selector(dataclasses.replace(WEB, kind=kind))
+    assert asked.startswith('namespace="shop",container="app",pod=~"')
+    pattern = asked.partition('pod=~"')[2][:-1].replace("\\\\", "\\")
+    assert re.fullmatch(pattern, pod)
+    assert not re.fullmatch(pattern, other)
+
+
+def test_quotes_cannot_leave_their_place() -> None:
+    asked = selector(Question('a"}', "Pod", "b", 'c"\\'))
+    assert asked == 'namespace="a\\"}",container="c\\"\\\\",pod=~"b"'
+
+
+def test_the_step_keeps_the_answer_small() -> None:
+    for replicas in (0, 1, 7, 500):
+        step = step_for(replicas)
+        assert step >= STEP
+        assert step % 60 == 0
+        assert WINDOW / step * replicas <= MOST_POINTS
+
+
+def test_a_series_is_keyed_by_container_id() -> None:
+    assert container_id({"id": f"/kubepods/burstable/pod1/{identity(7)}"}) == identity(7)
+    assert container_id({"name": identity(7)}) == identity(7)
+    assert container_id({"id": "/kubepods/burstable/pod1", "name": "k8s_app"}) is None
+
+
+def test_each_container_id_is_a_run_with_its_limits_and_start() -> None:
+    begin = NOW - 20 * STEP
+    series = usage("web-1", 1, begin, [10.0 * MIB, 20.0 * MIB, 30.0 * MIB])
+    resized = usage("web-1", 1, begin, [64.0 * MIB, 0.0])
+    starts = usage("web-1", 1, begin, [begin - 60])
+    (run,) = runs(series, limits=(resized,), starts=(starts,))["web-1"]
+    assert (run.container_id, run.started) == (identity(1), begin - 60)
+    assert values(run) == [10 * MIB, 20 * MIB, 30 * MIB]
+    assert [sample.level.max for sample in run.samples] == [64 * MIB, "max", "max"]
+    assert not run.samples[0].level.stat, "a working set is no demand and is not called so"
+
+
+def test_what_is_told_of_a_run_after_the_next_began_is_stale() -> None:
+    begin = NOW - 100 * STEP
+    old = usage("web-1", 1, begin, [10.0, 20.0, 30.0, 30.0, 30.0])
+    new = usage("web-1", 2, begin + 2.5 * STEP, [5.0, 6.0])
+    first, second = runs(new, old)["web-1"]
+    assert values(first) == [10, 20, 30]
+    assert first.end == RunEnd(t=begin + 2 * STEP)
+    assert values(second) == [5, 6]
+
+
+def test_the_repeated_tail_of_the_last_run_is_dropped_and_a_plateau_is_not() -> None:
+    begin = NOW - 100 * STEP
+    (gone,) = runs(usage("web-1", 1, begin, [10.0, 20.0, 30.0, 30.0]))["web-1"]
+    assert values(gone) == [10, 20, 30]
+    assert gone.end is not None
+    (flat,) = runs(usage("web-1", 1, begin, [30.0] * 20))["web-1"]
+    assert len(flat.samples) >= 17
+    (alive,) = runs(usage("web-1", 1, NOW - 3 * STEP, [30.0] * 4))["web-1"]
+    assert len(alive.samples) == 4
+    assert alive.end is None
+
+
+def test_traces_get_the_runs_that_no_agent_saw() -> None:
+    seen = Run(identity(3), samples=(Sample(NOW - 100, Level(stat={"anon": 7})),), end=RunEnd(NOW, killed=True))
+    dark = Run(identity(4), end=RunEnd(NOW + STEP, killed=None))
+    mine = Trace((seen, dark), namespace="shop", pod="web-1", container="app", node="node-a", limit_bytes=64 * MIB)
+    history = LongHistory(
+        {
+            "web-1": (
+                Run(identity(1), samples=(Sample(NOW - 9000, Level(current=1)),)),
+                Run(identity(3), samples=(Sample(NOW - 200, Level(current=99)),)),
+                Run(
+                    identity(4),
+                    started=NOW + 1,
+                    samples=(Sample(NOW + 9, Level(current=5)), Sample(NOW + 2 * STEP, Level(current=5))),
+                ),
+            ),
+            "web-2": (Run(identity(8), samples=(Sample(NOW, Level(current=3)),)),),
+        }
+    )
+    first, second = joined([mine], history)
+    assert [run.container_id for run in first.runs] == [identity(1), identity(3), identity(4)]
+    assert first.runs[1] is seen, "what an agent measured stays"
+    assert values(first.runs[2]) == [5], "and nothing after the end"
+    assert (second.pod, second.node, second.limit_bytes) == ("web-2", None, 64 * MIB)
+    assert joined([mine], LongHistory({})) == [mine]
+
+
+class Store:
+    """A store of answers; `down` says why it gives none."""
+
+    name = "prometheus:9090"
+
+    def __init__(self, usage: list[Series], restarts: float = 0.0) -> None:
+        self.usage = usage
+        self.restarts = restarts
+        self.down: str | None = None
+        self.asked: list[str] = []
+
+    def over(self, query: str, start: float, end: float, step: int) -> list[Series]:
+        self.asked.append(query)
+        if self.down:
+            raise StoreError(self.down)
+        assert (end - start, step % 60) == (WINDOW, 0)
+        return self.usage if "working_set" in query else []
+
+    def at(self, query: str, moment: float) -> list[Series]:
+        self.asked.append(query)
+        return [Series({"pod": "web-1"}, ((moment, self.restarts),))] if "restarts" in query else []
+
+
+class Time:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def reader(store: Store, clock: Time) -> HistoryReader:
+    found: Any = store
+    return HistoryReader(found, wall=lambda: NOW, clock=clock)
+
+
+def test_an_answer_is_used_again_and_a_failure_is_not_waited_for_twice() -> None:
+    clock, store = Time(), Store([usage("web-1", 1, NOW - 10 * STEP, [1.0, 2.0])], restarts=2.0)
+    asks = reader(store, clock)
+    trace = Trace((Run(identity(1), end=RunEnd(NOW)),), pod="web-1")
+    (longer,), missing = asks.extend([trace], WEB)
+    assert values(longer.runs[0]) == [1, 2]
+    assert missing == ("long history: 2 runs were too short to be scraped, or are older than two weeks",)
+    asked = len(store.asked)
+    asks.extend([trace], WEB)
+    assert len(store.asked) == asked
+
+    clock.now += KEPT_SECONDS + 1
+    store.down = "prometheus:9090 does not answer: TimeoutError"
+    found, missing = asks.extend([trace], WEB)
+    assert found == [trace]
+    assert missing == ("long history: prometheus:9090 does not answer: TimeoutError",)
+    asked = len(store.asked)
+    assert asks.extend([trace], dataclasses.replace(WEB, workload="other"))[1] == missing
+    assert len(store.asked) == asked
+    clock.now += SILENT_SECONDS + 1
+    store.down = None
+    assert asks.extend([trace], WEB)[0] != [trace]
+
+
+def test_series_that_cannot_be_told_apart_are_left_out_and_counted() -> None:
+    nobody = Series({"pod": "web-1"}, ((NOW, 1.0),))
+    trace = Trace((Run(identity(1), end=RunEnd(NOW)),), pod="web-1")
+    found, missing = reader(Store([nobody]), Time()).extend([trace], WEB)
+    assert found == [trace]
+    assert missing == ("long history: 1 series carry no container ID (labels id and name) and are left out",)
+    assert "no series of this workload" in reader(Store([]), Time()).extend([trace], WEB)[1][0]
