@@ -69,6 +69,15 @@ _FILES = (
 )
 
 
+_PROCESS = (
+    b"Name:\tpython3\nUmask:\t0022\nVmRSS:\t    2048 kB\nRssAnon:\t 1024 kB\nVmSwap:\t 0 kB\nThreads:\t3\n",
+    b"17 (a) S 1 (x) S 1 1 1 0 -1 4194560 321 0 17 0 1 2 0 0 20 0 5 0 8811 99999 1234\n",
+    b"00400000-7ffe000 ---p 00000000 00:00 0 [rollup]\nRss:  900 kB\nPss:      450 kB\n",
+    b"-997\n",
+    b"3,339,5140900,-;Memory cgroup out of memory: Killed process 7 (leaky)\n SUBSYSTEM=net\n",
+)
+
+
 def _logs(log: str) -> list[bytes]:
     return [text for name in NAMES for case, text in parts(unpacked(name, log)).items() if case != "storm"]
 
@@ -99,6 +108,7 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "kernel_lines": _lines,
     "cgroup_paths": _paths,
     "cgroup_files": lambda: list(_FILES),
+    "process_files": lambda: list(_PROCESS),
     "trace_file": _traces,
     "report_object": lambda: [json.dumps(_REPORT).encode()],
     "incident_object": lambda: [json.dumps(_INCIDENT).encode()],

@@ -20,8 +20,9 @@ from memdiag.cli.explain import to_object, to_text
 from memdiag.cli.main import main
 from memdiag.controller import traces
 from memdiag.controller.incidents import table
-from memdiag.kernel import files, oomlog
+from memdiag.kernel import files, oomlog, process
 from memdiag.kernel.klog import Record, escape, split_records
+from memdiag.kernel.kmsg import as_line
 from memdiag.kernel.logtext import LogText
 from memdiag.kernel.paths import contains, identities, level_of
 from memdiag.kube.memory_report import MemoryReport
@@ -112,6 +113,17 @@ def cgroup_files(data: bytes) -> None:
     _hold(true=all(number is None or number == "max" or number >= 0 for number in numbers), what="below 0")
 
 
+def process_files(data: bytes) -> None:
+    """Read what /proc shows of a process, and a record of /dev/kmsg."""
+    comm, sizes = process.parse_status(data)
+    _hold(true=_clean(comm) and len(comm) <= process.LONGEST_COMM, what="a name")
+    numbers = [*sizes.values(), *process.parse_stat(data), process.parse_rollup(data)]
+    _hold(true=all(number is None or number >= 0 for number in numbers), what="below 0")
+    process.parse_signed(data)
+    line = as_line(data)
+    _hold(true=line is None or len(split_records(line)) <= 1, what="a record that is several")
+
+
 def trace_file(data: bytes) -> None:
     """Read a trace, and write what was read: it must read as the same."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
@@ -191,7 +203,7 @@ def explain(data: bytes) -> None:
 
 
 def _targets() -> Iterator[Target]:
-    yield from (kernel_ring, kernel_text, kernel_lines, cgroup_paths, cgroup_files, trace_file)
+    yield from (kernel_ring, kernel_text, kernel_lines, cgroup_paths, cgroup_files, process_files, trace_file)
     yield from (report_object, incident_object, history_column, quantity, settings, explain)
 
 

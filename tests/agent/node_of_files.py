@@ -66,7 +66,7 @@ class FileNode:
         self.detector = Detector(self.ledger.seen)
         self.node = Node(str(self.root), self.watcher, self.detector, self.store, self.ledger)
         pids = PidMap(str(self.proc))
-        sampler = Sampler(self.node, pids, str(self.proc))
+        self.sampler = sampler = Sampler(self.node, pids, str(self.proc))
         self.teller = Teller(
             node_name="node-a",
             namespace="memdiag",

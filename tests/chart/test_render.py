@@ -40,6 +40,8 @@ CASES: dict[str, tuple[str, ...]] = {
         "history.prometheus.token=true",
         "history.prometheus.ca=true",
         "agent.updateStrategy.maxUnavailable=3",
+        "agent.scrapeAnnotations=true",
+        "agent.kernelLog=none",
         "fullnameOverride=watcher",
     ),
     "lists emptied": ("agent.tolerations=null", "agent.nodeSelector=null", "operator.nodeSelector=null"),

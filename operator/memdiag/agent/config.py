@@ -24,6 +24,8 @@ class Config:
     ca_file: Path
     health_host: str
     health_port: int
+    kernel_log: str = "syslog"
+    """Where the kernel's log is read: syslog, kmsg or none."""
 
 
 class ConfigError(Exception):
@@ -50,8 +52,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--token-file", default=str(_ACCOUNT / "token"), help="bearer token, read anew for each request")
     add("--ca-file", default=str(_ACCOUNT / "ca.crt"), help="certificates that the API server is checked against")
-    add("--health-host", default="", help="address that /healthz and /readyz listen on (default: all)")
-    add("--health-port", type=int, default=0, help="port of /healthz and /readyz, 0 for none (default: 0)")
+    add(
+        "--kernel-log",
+        choices=("syslog", "kmsg", "none"),
+        default="syslog",
+        help="where the kernel's log is read: syslog(2) needs the SYSLOG capability, /dev/kmsg a privileged container; "
+        "none leaves the counters alone, which name no victim (default: %(default)s)",
+    )
+    add("--health-host", default="", help="address that /healthz, /readyz and /metrics listen on (default: all)")
+    add("--health-port", type=int, default=0, help="port of /healthz, /readyz and /metrics, 0 for none (default: 0)")
 
 
 def _api_server() -> str | None:
@@ -94,4 +103,5 @@ def from_arguments(arguments: argparse.Namespace) -> Config:
         ca_file=Path(arguments.ca_file),
         health_host=arguments.health_host,
         health_port=arguments.health_port,
+        kernel_log=arguments.kernel_log,
     )

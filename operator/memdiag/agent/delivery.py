@@ -137,6 +137,8 @@ class Delivery(threading.Thread):
         self._failures = 0
         self.last_turn = time.monotonic()
         """When the thread last showed life, monotonic seconds."""
+        self.last_delivered: float | None = None
+        """When the API server last took a report, monotonic seconds."""
 
     def stop(self) -> None:
         """End the thread after the delivery that is under way."""
@@ -158,6 +160,7 @@ class Delivery(threading.Thread):
         self._failures = 0
         if outcome is Outcome.DONE:
             self._spool.done(name)
+            self.last_delivered = time.monotonic()
             log("report delivered", report=name, status=answer.status)
         else:
             self._spool.reject(name)

@@ -107,6 +107,8 @@ class Detector:
         self.pods: dict[str, PodCount] = {}
         self.ancestors: dict[str, Count] = {}
         self._seen: dict[Key, int] = dict(seen or {})
+        self.accounted = 0
+        """Steps of oom_kill in pods that kills account for, since this was made."""
 
     def rose(self) -> bool:
         """Return whether some counter holds a kill that is not told."""
@@ -207,6 +209,7 @@ class Detector:
         return self._kill(*whose, report, more)
 
     def _account(self, pod_uid: str, container_id: str, events: int) -> tuple[int, int]:
+        self.accounted += events
         pod = self.pods.get(pod_uid)
         if pod is None:
             return events, events

@@ -11,6 +11,7 @@ from memdiag.agent.store import PodHistory, RunHistory, kept_rows
 from memdiag.kernel.paths import PathLevel, level_of
 from memdiag.model.history import History, HistoryRun, encode
 from memdiag.model.kill import LimitHit, OomReport
+from memdiag.model.process import Processes
 from memdiag.model.report import LONGEST_COLUMN, MOST_RUNS, OtherPods, Report
 from memdiag.model.trace import Level, Sample
 
@@ -131,6 +132,7 @@ def freeze(
     owner: Mapping[int, str],
     own: frozenset[str],
     found_late: bool = False,
+    processes: Processes | None = None,
 ) -> Report:
     """Return the report of a kill. `owner` and `own` are as for `own_part`."""
     report, other_pods = own_part(kill, owner, own)
@@ -169,6 +171,7 @@ def freeze(
         ancestors=dict(reversed(ancestors.items())),
         node_memory=scene.node,
         other_pods=other_pods,
+        processes=processes,
         history=history,
         missing=tuple(missing),
     )

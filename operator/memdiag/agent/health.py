@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from memdiag.agent.spool import SpoolCounts
 
 STALE_SAMPLE_SECONDS = 30.0
 STUCK_DELIVERY_SECONDS = 120.0
@@ -15,7 +17,7 @@ LATE_REPORT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Ages in seconds; None for what never was."""
+    """What health and metrics are made of. Ages in seconds; None for what never was."""
 
     last_sample: float | None
     oldest_report: float | None
@@ -25,6 +27,19 @@ class Signals:
     containers: int
     kernel_log: str | None = None
     """Why the kernel log cannot be read, None when it can."""
+    last_delivery: float | None = None
+    """Since the API server last took a report."""
+    spool_reports: int = 0
+    spool_bytes: int = 0
+    dead_letters: int = 0
+    spool: SpoolCounts = field(default_factory=SpoolCounts)
+    kills: int = 0
+    kills_late: int = 0
+    kills_missed: int = 0
+    kills_outside: int | None = None
+    trends: int = 0
+    watches_refused: int = 0
+    overflows: int = 0
 
 
 def alive(signals: Signals) -> bool:
@@ -40,29 +55,47 @@ def ready(signals: Signals) -> bool:
     return alive(signals) and not late
 
 
-class Health:
-    """Serves /healthz and /readyz; the body says the signals."""
+def body_of(found: Signals) -> bytes:
+    """Return what /healthz and /readyz say beside their status."""
+    return json.dumps(
+        {
+            "lastSampleSeconds": found.last_sample,
+            "lastDeliverySeconds": found.last_delivery,
+            "oldestUndeliveredSeconds": found.oldest_report,
+            "spoolReports": found.spool_reports,
+            "spoolBytes": found.spool_bytes,
+            "deadLetters": found.dead_letters,
+            "killsMissed": found.kills_missed,
+            "containers": found.containers,
+            "kernelLog": found.kernel_log or "readable",
+        }
+    ).encode("ascii")
 
-    def __init__(self, host: str, port: int, signals: Callable[[], Signals]) -> None:
-        """Listen on an address. Raises OSError when it is taken."""
+
+class Health:
+    """Serves /healthz, /readyz and /metrics; a body of the first two says the signals."""
+
+    def __init__(
+        self, host: str, port: int, signals: Callable[[], Signals], metrics: Callable[[Signals], bytes], kind: str
+    ) -> None:
+        """Listen on an address; `metrics` makes what /metrics serves, of content type `kind`. Raises OSError."""
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
 
             def do_GET(self) -> None:
-                judge = {"/healthz": alive, "/readyz": ready}.get(self.path)
                 found = signals()
-                status = 404 if judge is None else 200 if judge(found) else 503
-                body = json.dumps(
-                    {
-                        "lastSampleSeconds": found.last_sample,
-                        "oldestUndeliveredSeconds": found.oldest_report,
-                        "containers": found.containers,
-                        "kernelLog": found.kernel_log or "readable",
-                    }
-                ).encode("ascii")
+                path = self.path.partition("?")[0]
+                judge = {"/healthz": alive, "/readyz": ready}.get(path)
+                if path == "/metrics":
+                    self._answer(200, kind, metrics(found))
+                else:
+                    status = 404 if judge is None else 200 if judge(found) else 503
+                    self._answer(status, "application/json", body_of(found))
+
+            def _answer(self, status: int, content_type: str, body: bytes) -> None:
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -8,6 +8,7 @@ it is long, the file is written anew from what it says. Of another boot only fol
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -104,6 +105,8 @@ class Ledger:
         self.seen: dict[Key, int] = {}
         """The newest kills by their keys, and by how much each raised oom_kill."""
         self.pod_told: dict[str, int] = {}
+        self._trends: dict[str, tuple[int, float]] = {}
+        """Ordinal and time (Unix seconds) of the last trend told of each container."""
         self._readers: dict[str, Callable[[str, dict[str, Any]], None]] = {
             "kill": self._read_kill,
             "pod": self._read_pod,
@@ -113,6 +116,7 @@ class Ledger:
             "sealed": self._read_sealed,
             "told": self._read_told,
             "recent": self._read_recent,
+            "trend": self._read_trend,
         }
         try:
             with path.open("rb") as file:
@@ -168,6 +172,25 @@ class Ledger:
         self.pod_told[pod_uid] = told
         self._append({"is": "pod", "pod": pod_uid, "told": told})
 
+    def trend_age(self, container_id: str, now: float) -> float:
+        """Return for how many seconds no trend of a container was told, infinity when none ever was."""
+        told = self._trends.get(container_id)
+        return math.inf if told is None else abs(now - told[1])
+
+    def next_trend(self, container_id: str) -> int:
+        """Return the number of a container's next trend, from 1; the same until `write_trend` notes it."""
+        return self._trends.get(container_id, (0, 0.0))[0] + 1
+
+    def write_trend(self, container_id: str, ordinal: int, time: float) -> None:
+        """Note a trend durably, after its report is in the spool. Raises OSError."""
+        self._note_trend(container_id, ordinal, time)
+        self._append({"is": "trend", "id": container_id, "ordinal": ordinal, "time": time})
+
+    def _note_trend(self, container_id: str, ordinal: int, time: float) -> None:
+        self._trends.pop(container_id, None)
+        self._trends[container_id] = (ordinal, time)
+        _keep_newest(self._trends)
+
     def seal(self, fold: Fold) -> None:
         """Note durably that a fold counts no further kill. Raises OSError."""
         if not fold.sealed:
@@ -212,6 +235,8 @@ class Ledger:
             yield {"is": "keys", "keys": keys[start : start + _KEYS_A_LINE]}
         for (uid, identity), recent in self.folding.recent.items():
             yield {"is": "recent", "pod": uid, "id": identity, "full": recent.full}
+        for identity, (ordinal, time) in self._trends.items():
+            yield {"is": "trend", "id": identity, "ordinal": ordinal, "time": time}
         for fold in self.folding.folds.values():
             if fold.count:
                 yield {
@@ -284,6 +309,10 @@ class Ledger:
     def _read_recent(self, boot: str, pairs: dict[str, Any]) -> None:
         for time in pairs["full"] if boot == self._boot_id else ():
             self.folding.restore_full(str(pairs["pod"]), str(pairs["id"]), float(time))
+
+    def _read_trend(self, boot: str, pairs: dict[str, Any]) -> None:
+        if boot == self._boot_id:
+            self._note_trend(str(pairs["id"]), int(pairs["ordinal"]), float(pairs["time"]))
 
     def _read_fold(self, boot: str, pairs: dict[str, Any]) -> None:
         self.folding.restore_fold(

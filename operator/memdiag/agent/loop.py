@@ -6,10 +6,13 @@ import os
 import select
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from memdiag.agent.config import Config
+from memdiag.agent.crosscheck import CrossCheck, topmost
 from memdiag.agent.detector import Detector
+from memdiag.agent.forecasting import Forecaster
 from memdiag.agent.health import Signals
 from memdiag.agent.ledger import Ledger
 from memdiag.agent.log import log
@@ -21,7 +24,8 @@ from memdiag.agent.store import HistoryStore
 from memdiag.agent.telling import Teller
 from memdiag.agent.watch import Node
 from memdiag.kernel import inotify, oomlog
-from memdiag.kernel.klog import KernelLog, Transport, syslog_transport
+from memdiag.kernel.klog import KMSG_REFUSED, SYSLOG_REFUSED, KernelLog, syslog_transport
+from memdiag.kernel.kmsg import kmsg_transport
 from memdiag.model.kill import OomReport
 
 RESCAN_SECONDS = 10.0
@@ -33,15 +37,28 @@ EVENT_PAUSE_SECONDS = 0.02
 _FATE_STEP = 0.05
 
 
+def kernel_log(source: str) -> KernelLog:
+    """Return the reader of the kernel's log by the name of its source."""
+    if source == "kmsg":
+        return KernelLog(kmsg_transport(), KMSG_REFUSED)
+    if source == "none":
+        return KernelLog(_switched_off, "kernel log: {}")
+    return KernelLog(syslog_transport, SYSLOG_REFUSED)
+
+
+def _switched_off() -> bytes:
+    raise OSError(0, "switched off by --kernel-log=none")
+
+
 class Agent:
     """Everything that the sampling thread does. Delivery and health run on threads of their own."""
 
-    def __init__(self, config: Config, spool: Spool, transport: Transport = syslog_transport) -> None:
+    def __init__(self, config: Config, spool: Spool) -> None:
         """Open the state folder and the watches. Raises OSError when the folder cannot be written."""
         self._config = config
         self._spool = spool
         boot_id = read_file(f"{config.proc_root}/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
-        self._klog = KernelLog(transport)
+        self._klog = kernel_log(config.kernel_log)
         self._page_size = os.sysconf("SC_PAGE_SIZE")
         self._store = HistoryStore()
         self._persistence = Persistence(config.state_dir)
@@ -65,11 +82,23 @@ class Agent:
             sampler=self._sampler,
             wall_of=self._wall_of,
         )
+        self._forecaster = Forecaster(
+            node_name=config.node,
+            namespace=config.namespace,
+            boot_id=boot_id,
+            node=self._node,
+            store=self._store,
+            ledger=self._ledger,
+            spool=spool,
+            sampler=self._sampler,
+        )
         self._node_kills: int | None = None
         self._rose_at: float | None = None
         self._settle_at: float | None = None
         self._log_missing: str | None = None
         self._last_sample: float | None = None
+        self._check = CrossCheck()
+        self._overflows = self._refused = 0
         self._containers_seen = 0
         self._processes_at = 0.0
 
@@ -80,12 +109,24 @@ class Agent:
 
     def signals(self) -> Signals:
         """Return what health is judged by."""
+        waiting, size = self._spool.size()
         return Signals(
             last_sample=None if self._last_sample is None else time.monotonic() - self._last_sample,
             oldest_report=self._spool.oldest_age(time.time()),
             last_delivery_turn=None,
             containers=sum(len(pod.containers) for pod in list(self._node.pods.values())),
             kernel_log=self._log_missing,
+            spool_reports=waiting,
+            spool_bytes=size,
+            dead_letters=self._spool.dead_letters(),
+            spool=replace(self._spool.counts),
+            kills=self._teller.told,
+            kills_late=self._teller.told_late,
+            kills_missed=self._check.missed,
+            kills_outside=self._check.outside,
+            trends=self._forecaster.told,
+            watches_refused=self._watcher.refused,
+            overflows=self._overflows,
         )
 
     def _reports(self) -> list[OomReport]:
@@ -117,6 +158,8 @@ class Agent:
                 self._store.end(run, run.times()[-1] if run.rows else now)
         self._sampler.tick(now)
         self._last_sample = time.monotonic()
+        self._node.read_ancestors()
+        self._check.begin(self._sampler.node_kills(), self._counted_above(), self._detector.accounted)
         log("started", containers=self.signals().containers, lateKills=len(late), stateDir=str(self._config.state_dir))
 
     def _kills_rose(self) -> bool:
@@ -208,6 +251,7 @@ class Agent:
             if uid is not None:
                 touched.add(uid)
         if overflow:
+            self._overflows += 1
             log("inotify queue overflow")
             self._node.rescan(now)
             touched.update(self._node.pods)
@@ -223,11 +267,32 @@ class Agent:
             self._containers_seen, self._processes_at = self._node.discovered, now
             self._pids.refresh()
         self._teller.fold_up(now)
+        self._forecaster.look(now)
         self._look(now, node_wide=True)
 
+    def _counted_above(self) -> dict[str, int]:
+        counted = self._detector.ancestors
+        return {path: counted[path].kills for path in topmost(counted)}
+
+    def _cross_check(self) -> None:
+        """Say so if the kernel counts a kill that was not told; not while some are on their way."""
+        if self._settle_at is not None or self._teller.pending or self._kills_rose():
+            return
+        found = self._check.look(self._sampler.node_kills(), self._counted_above(), self._detector.accounted)
+        if found:
+            log("kills missed", processes=found, counted=self._counted_above(), told=self._detector.accounted)
+        if self._watcher.refused > self._refused:
+            self._refused = self._watcher.refused
+            log("inotify watches refused", refused=self._refused, remedy="raise fs.inotify.max_user_watches")
+
     def _chores(self, now: float) -> None:
+        self._cross_check()
         self._node.rescan(now)
         self._store.evict(now)
+        kept = {container.container_id for container in self._node.containers()}.union(self._node.gone)
+        for container_id in self._sampler.processes.known():
+            if container_id not in kept:
+                self._sampler.processes.forget(container_id)
 
     def _save(self, now: float) -> None:
         try:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import FrameType
 
 from memdiag.agent import config as options
+from memdiag.agent import metrics
 from memdiag.agent.delivery import ApiClient, Delivery
 from memdiag.agent.health import Health, Signals
 from memdiag.agent.log import log
@@ -64,13 +65,19 @@ def _work(config: options.Config, spool: Spool, agent: Agent) -> int:
         delivery = Delivery(spool, client.create)
 
     def signals() -> Signals:
-        turn = None if delivery is None else time.monotonic() - delivery.last_turn
-        return replace(agent.signals(), last_delivery_turn=turn)
+        if delivery is None:
+            return agent.signals()
+        now, last = time.monotonic(), delivery.last_delivered
+        return replace(
+            agent.signals(),
+            last_delivery_turn=now - delivery.last_turn,
+            last_delivery=None if last is None else now - last,
+        )
 
     health: Health | None = None
     if config.health_port:
         try:
-            health = Health(config.health_host, config.health_port, signals)
+            health = Health(config.health_host, config.health_port, signals, metrics.expose, metrics.CONTENT_TYPE)
         except OSError as error:
             print(f"memdiag agent: --health-port {config.health_port}: {error}", file=sys.stderr)
             return 2

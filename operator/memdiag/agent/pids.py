@@ -53,6 +53,8 @@ class PidMap:
         self._owner: dict[int, str | None] = {}
         self._before: dict[int, str | None] = {}
         self._first: dict[str, int] = {}
+        self._members: dict[str, list[int]] | None = None
+        """Made when somebody asks, until the next refresh."""
         self._young: dict[int, int] = {}
         """Processes of no container, by how often they were looked at: a runtime moves them after it made them."""
 
@@ -62,6 +64,7 @@ class PidMap:
             living = {int(name) for name in os.listdir(self._root) if name.isdigit()}  # noqa: PTH208 - the fast way
         except OSError:
             return
+        self._members = None
         self._before = {pid: owner for pid, owner in self._owner.items() if pid not in living}
         self._owner = {pid: owner for pid, owner in self._owner.items() if pid in living}
         self._first = {owner: pid for owner, pid in self._first.items() if pid in living}
@@ -78,6 +81,15 @@ class PidMap:
     def owner(self, pid: int) -> str | None:
         """Return the container ID of a process that was seen, None when it was not or belongs to none."""
         return self._owner.get(pid) or self._before.get(pid)
+
+    def of_container(self, container_id: str) -> list[int]:
+        """Return the processes of a container that were seen at the last refresh."""
+        if self._members is None:
+            self._members = {}
+            for pid, owner in self._owner.items():
+                if owner is not None:
+                    self._members.setdefault(owner, []).append(pid)
+        return self._members.get(container_id, [])
 
     def net(self, container_id: str) -> dict[str, int]:
         """Return the network counters of a container's namespace, empty when no process of it can be read."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from memdiag.agent.pids import PidMap, read_file
+from memdiag.agent.processes import ProcessTable
 from memdiag.agent.watch import Container, Node
 from memdiag.kernel.files import parse_flat, parse_meminfo
 from memdiag.kernel.reader import CgroupGoneError
-from memdiag.model.trace import Sample
+from memdiag.model.trace import Limit, Sample
 
 LIGHT_SECONDS = 1.0
 FULL_SECONDS = 5.0
@@ -55,6 +56,8 @@ class Sampler:
         self._node = node
         self._pids = pids
         self._proc_root = proc_root
+        self.processes = ProcessTable(proc_root, pids)
+        """Who in the containers grew."""
 
     def sample(self, container: Container, now: float, *, event: bool) -> None:
         """Read one container. A reading from after an unaccounted kill is no evidence of before it: it is not kept."""
@@ -75,11 +78,19 @@ class Sampler:
             return
         if container.count.missing:
             return
+        self._look(container, level.current or 0, level.max, now)
         container.last_full, container.last_full_current, container.last = now, level.current, level
         container.run.add(Sample(t=now, level=level, net=self._pids.net(container.container_id)))
 
+    def _look(self, container: Container, current: int, limit: Limit, now: float) -> None:
+        """Look at the processes of a container where that is due."""
+        near = isinstance(limit, int) and current >= _NEAR * limit
+        if self.processes.due(container.container_id, now, near=near):
+            self.processes.look(container.container_id, now, near=near)
+
     def tick(self, now: float) -> None:
         """Read every container and every counter: the second's turn."""
+        self.processes.new_turn()
         self._node.read_ancestors()
         for uid in list(self._node.pods):
             self._node.read_counters(uid, now)

@@ -75,6 +75,8 @@ class Teller:
         self._sampler = sampler
         self._wall_of = wall_of
         self._pending: list[_Pending] = []
+        self.told = self.told_late = 0
+        """Kills since the agent started, folded ones included, and those of them that are older."""
         self._newest: dict[FoldKey, Kill] = {}
         """The newest kill of each fold, as far as this life of the agent saw it."""
 
@@ -83,10 +85,17 @@ class Teller:
         """When the next pending kill must be told, Unix seconds; None when none is pending."""
         return min((pending.deadline for pending in self._pending), default=None)
 
+    @property
+    def pending(self) -> bool:
+        """Whether some kill waits for its container's fate."""
+        return bool(self._pending)
+
     def take(self, kills: Sequence[Kill], now: float, *, found_late: bool, missing: tuple[str, ...] = ()) -> None:
         """Freeze these kills. Those found late are told at once: their containers' fate is past."""
         node_memory = self._sampler.node_memory() if kills else {}
         for kill in kills:
+            self.told += kill.kills
+            self.told_late += kill.kills if found_late else 0
             time = now if kill.report.time is None else min(self._wall_of(kill.report.time), now)
             ordinal = self._ledger.next_ordinal(kill.container_id)
             fold = self._ledger.folding.place(kill.pod_uid, kill.container_id, ordinal, time, kill.kills)
@@ -113,6 +122,7 @@ class Teller:
             owner=owners,
             own=frozenset(() if history is None else history.runs),
             found_late=found_late,
+            processes=None if found_late else self._sampler.processes.of(kill.container_id),
         )
 
     def _scene(self, kill: Kill, time: float, *, found_late: bool) -> Scene:

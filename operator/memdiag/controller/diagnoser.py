@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memdiag.controller import diagnoses, resolution
+from memdiag.controller import diagnoses, forecasts, resolution
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
 from memdiag.controller.kills import KEPT_INCIDENTS, tally
 from memdiag.controller.longhistory import Question
@@ -18,6 +18,7 @@ from memdiag.controller.traces import Incident, read, traces
 from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, TransientError
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT
 from memdiag.kube.memory_diagnosis import Kills, MemoryDiagnosisSpec, MemoryDiagnosisStatus, TargetReference
+from memdiag.kube.pods import Pod
 from memdiag.kube.workload import Workload, may_own
 from memdiag.model.identity import diagnosis_name
 from memdiag.model.kill import LimitHit
@@ -189,13 +190,45 @@ class Diagnoser:
                     generation=found["metadata"].get("generation"),
                     incidents=(),
                     kills=before.kills or Kills(),
-                    found=self._said(subject, spec, trace, (), None),
+                    found=self._said(subject, spec.headroom_percent, trace, (), None),
                     now=self._wall(),
                 )
                 self._api.replace(
                     f"{DIAGNOSIS.path(subject.namespace, found['metadata']['name'])}/status",
                     {**found, "status": status.to_api()},
                 )
+            except (ConflictError, AlreadyExistsError, NotFoundError) as error:
+                _log.info("diagnosis changed meanwhile, reading it again: %s", error)
+            else:
+                return True
+        raise TransientError(f"diagnosis {subject.namespace}/{subject.name} kept changing while it was written")
+
+    def write_forecast(self, subject: Subject, trace: Trace, limits: tuple[str | None, str | None], pod: Pod) -> bool:
+        """Write when a living container reaches its limit; say False when the verdict does not see that it does.
+
+        Blocks; raises ApiError.
+        """
+        made = max((run.samples[-1].t for run in trace.runs if run.samples), default=self._wall())
+        for _ in range(_ATTEMPTS):
+            found = self._find(subject)
+            headroom = None if found is None else MemoryDiagnosisSpec.model_validate(found["spec"]).headroom_percent
+            said = self._said(subject, headroom, trace, (), None, alike=self._alike(pod.uid))
+            forecast = forecasts.forecast_of(said, pod.name, made)
+            if forecast is None or not forecasts.alarms(said):
+                return False
+            try:
+                found = found or self._create(subject)
+                status = forecasts.status(
+                    MemoryDiagnosisStatus.model_validate(found.get("status") or {}),
+                    MemoryDiagnosisSpec.model_validate(found["spec"]),
+                    said,
+                    forecast,
+                    limits,
+                    generation=found["metadata"].get("generation"),
+                    now=self._wall(),
+                )
+                path = DIAGNOSIS.path(subject.namespace, found["metadata"]["name"])
+                self._api.replace(f"{path}/status", {**found, "status": status.to_api()})
             except (ConflictError, AlreadyExistsError, NotFoundError) as error:
                 _log.info("diagnosis changed meanwhile, reading it again: %s", error)
             else:
@@ -277,7 +310,7 @@ class Diagnoser:
     def _said(
         self,
         subject: Subject,
-        spec: MemoryDiagnosisSpec,
+        headroom_percent: int | None,
         trace: Trace,
         others: Sequence[Trace],
         hit: LimitHit | None,
@@ -292,7 +325,7 @@ class Diagnoser:
             trace.limit_bytes,
             alike=alike,
         )
-        surroundings, missing = self._around(place, spec.headroom_percent)
+        surroundings, missing = self._around(place, headroom_percent)
         found = self._verdict(trace, others, hit, surroundings)
         return replace(found, missing=(*found.missing, *missing))
 
@@ -306,7 +339,7 @@ class Diagnoser:
             workload = subject.workload
             question = Question(subject.namespace, workload.kind, workload.name, subject.container, len(alike))
             (first, *others), missing = self._history(traces(subject.namespace, incidents), question)
-            found = self._said(subject, spec, first, others, hit, alike=alike)
+            found = self._said(subject, spec.headroom_percent, first, others, hit, alike=alike)
             return replace(found, missing=(*found.missing, *missing))
         except Exception as error:  # noqa: BLE001  # one verdict that fails must not stop the count or other verdicts
             _log.exception("no verdict on %s/%s", subject.namespace, subject.name)

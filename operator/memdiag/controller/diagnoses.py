@@ -120,7 +120,7 @@ def conditions(
         else (
             "Diagnosed",
             ConditionStatus.FALSE,
-            "NoKill" if found is None else "Inconclusive",
+            "NoKill" if found is None or found.cause is None else "Inconclusive",
             "No kill of this container is known yet." if found is None else found.summary,
         ),
         ("EvidenceComplete", ConditionStatus.UNKNOWN, "NoKill", "There is no kill to have evidence of.")
@@ -197,4 +197,5 @@ def status(
         request=None if newest is None else newest.limits.request,
         recommended=recommended(found.recommendation),
         recommendation=recommendation(found.recommendation, spec, None if newest is None else newest.container_role),
+        forecast=before.forecast if before.kills is not None and before.kills.total == kills.total else None,
     )

@@ -244,6 +244,7 @@ def from_report(
         pod_memory=report.pod,
         ancestors=report.ancestors,
         node_memory=report.node_memory,
+        processes=report.processes,
         history=history,
         missing=tuple(missing),
     )

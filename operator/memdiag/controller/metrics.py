@@ -46,6 +46,9 @@ class ReportOutcome(StrEnum):
     REFUSED = "refused"
     DESELECTED = "deselected"
     NAMESPACE_GONE = "namespace_gone"
+    FORECAST = "forecast"
+    NO_ALARM = "no_alarm"
+    STALE = "stale"
 
 
 class SuspectOutcome(StrEnum):

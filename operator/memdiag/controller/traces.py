@@ -165,6 +165,33 @@ def _runtime(settings: Mapping[str, str] | None) -> dict[str, float]:
     return found
 
 
+def container_trace(
+    runs: tuple[Run, ...],
+    *,
+    namespace: str,
+    pod: str,
+    container: str,
+    workload: tuple[str, str],
+    node: str,
+    limit: int | None,
+    request: int | None,
+    heap: Mapping[str, float],
+) -> Trace:
+    """Return the trace of a living container: its runs, and what is known beside them. Sizes are bytes."""
+    return Trace(
+        runs=tuple(sorted(runs, key=_began)),
+        namespace=namespace,
+        pod=pod,
+        container=container,
+        workload_kind=workload[0],
+        workload_name=workload[1],
+        node=node,
+        limit_bytes=limit,
+        request_bytes=request,
+        runtime=heap,
+    )
+
+
 def _trace(namespace: str, incidents: Sequence[Incident]) -> Trace:
     runs = _recorded(incidents)
     for incident in incidents:

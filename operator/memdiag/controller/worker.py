@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memdiag.controller import incidents, resolve
+from memdiag.controller import forecasts, incidents, resolve
 from memdiag.controller.diagnoser import Diagnoser, Subject
 from memdiag.controller.installation import Installation
 from memdiag.controller.metrics import Metrics, ReportOutcome
@@ -18,7 +18,7 @@ from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.workloads import Workloads
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError, TransientError
 from memdiag.kube.kinds import INCIDENT, REPORT
-from memdiag.kube.memory_report import MemoryReportSpec
+from memdiag.kube.memory_report import MemoryReportSpec, ReportSpec, TrendReportSpec
 from memdiag.kube.pods import Pod
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,11 @@ class _Item:
     attempts: int = 0
     timer: asyncio.TimerHandle | None = None
     warned: bool = False
+
+    @property
+    def trend(self) -> bool:
+        """Whether it tells of a trend, not of a kill."""
+        return forecasts.is_trend(self.body["spec"])
 
 
 class _NotYetError(Exception):
@@ -107,8 +112,8 @@ class Worker:
                 self._due(name)
 
     def expects(self, container_id: str) -> bool:
-        """Say whether a report of that run is under way."""
-        return any(item.container_id == container_id for item in self._items.values())
+        """Say whether a report of a kill of that run is under way."""
+        return any(item.container_id == container_id and not item.trend for item in self._items.values())
 
     def queue_age(self) -> float:
         """Return for how many seconds the longest due report has been waiting for a consumer, 0 when none is."""
@@ -167,20 +172,12 @@ class Worker:
     async def _handle(self, name: str, item: _Item) -> None:
         if not self._synced():
             raise _NotYetError("the list of pods is not complete yet", 0.2)
-        report = MemoryReportSpec.model_validate(item.body["spec"])
-        pod = self._book.find(report.pod_uid)
-        if pod is None:
-            raise _NotYetError(f"pod {report.pod_uid} is not known", min(0.5 * 2**item.attempts, _LONGEST_PAUSE))
-        if not self._chosen(pod.namespace):
-            await self._discard(name, item, ReportOutcome.DESELECTED)
+        if item.trend:
+            await self._handle_trend(name, item)
             return
-        if pod.node is not None and pod.node != report.node:
-            # the admission policy binds a report to its author's node, not to the pods that it names
-            _log.warning(
-                "report %s is refused: it names a pod of node %s and comes from node %s", name, pod.node, report.node,
-                extra={"k8s.pod.uid": pod.uid, "k8s.node.name": report.node},
-            )  # fmt: skip
-            await self._discard(name, item, ReportOutcome.REFUSED)
+        report = MemoryReportSpec.model_validate(item.body["spec"])
+        pod = await self._pod_of(name, item, report)
+        if pod is None:
             return
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
         workload = await asyncio.to_thread(self._workloads.of, pod)
@@ -194,6 +191,46 @@ class Worker:
             self._witness.expect(body, resolved.termination)
             await self._diagnoser.request(Subject(pod.namespace, workload, resolved.name))
         await self._discard(name, item, outcome)
+
+    async def _pod_of(self, name: str, item: _Item, report: ReportSpec) -> Pod | None:
+        """Return the pod that a report is about; None when the report was discarded for what it names."""
+        pod = self._book.find(report.pod_uid)
+        if pod is None:
+            raise _NotYetError(f"pod {report.pod_uid} is not known", min(0.5 * 2**item.attempts, _LONGEST_PAUSE))
+        if not self._chosen(pod.namespace):
+            await self._discard(name, item, ReportOutcome.DESELECTED)
+            return None
+        if pod.node is not None and pod.node != report.node:
+            # the admission policy binds a report to its author's node, not to the pods that it names
+            _log.warning(
+                "report %s is refused: it names a pod of node %s and comes from node %s", name, pod.node, report.node,
+                extra={"k8s.pod.uid": pod.uid, "k8s.node.name": report.node},
+            )  # fmt: skip
+            await self._discard(name, item, ReportOutcome.REFUSED)
+            return None
+        return pod
+
+    async def _handle_trend(self, name: str, item: _Item) -> None:
+        """Write a forecast; a trend whose time is over, or that the verdict does not see, is only counted."""
+        report = TrendReportSpec.model_validate(item.body["spec"])
+        if forecasts.over(report, time.time()):
+            await self._discard(name, item, ReportOutcome.STALE)
+            return
+        pod = await self._pod_of(name, item, report)
+        if pod is None:
+            return
+        found = forecasts.resolved(report, pod, self._book.past_runs(pod.uid))
+        if found is None:
+            raise _NotYetError(f"no status of pod {pod.name} shows container {report.container_id}", _LOOK_AGAIN)
+        workload = await self._workload(pod)
+        trace = forecasts.trace_of(report, pod, found, workload)
+        told = False
+        if trace is not None:
+            subject = Subject(pod.namespace, workload, found.name)
+            told = await asyncio.to_thread(
+                self._diagnoser.write_forecast, subject, trace, forecasts.in_force(found.container), pod
+            )
+        await self._discard(name, item, ReportOutcome.FORECAST if told else ReportOutcome.NO_ALARM)
 
     async def _discard(self, name: str, item: _Item, outcome: ReportOutcome) -> None:
         namespace = item.body["metadata"]["namespace"]

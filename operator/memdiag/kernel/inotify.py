@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Inotify:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self.refused = 0
+        """Watches that the kernel allowed no more (fs.inotify.max_user_watches): the cgroup is polled only."""
         self._fd: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), f"inotify_init1: {os.strerror(ctypes.get_errno())}")
@@ -62,7 +65,10 @@ class Inotify:
     def add(self, path: str, mask: int) -> int | None:
         """Watch a path and return the watch's number, None when it is gone or the kernel allows no more."""
         watch: int = self._libc.inotify_add_watch(self._fd, os.fsencode(path), ctypes.c_uint32(mask))
-        return None if watch < 0 else watch
+        if watch >= 0:
+            return watch
+        self.refused += ctypes.get_errno() in (errno.ENOSPC, errno.ENOMEM)
+        return None
 
     def remove(self, watch: int) -> None:
         """Drop a watch; one that the kernel has dropped already is no error."""

@@ -20,6 +20,9 @@ _FIRST_USER_PRIORITY = 8
 _PREFIX = re.compile(r"<(\d{1,10})>(?:\[ *(\d{1,12}\.\d{6})\](?:\[ *[TC]\d+\])? ?)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+SYSLOG_REFUSED = "kernel log: syslog(2) was refused ({}): the agent needs the SYSLOG capability and uid 0"
+KMSG_REFUSED = "kernel log: /dev/kmsg was refused ({}): the agent needs the device, thus a privileged container"
+
 Transport = Callable[[], bytes]
 """Returns the whole ring as READ_ALL prints it; raises OSError when the kernel refuses."""
 
@@ -88,8 +91,9 @@ def _behind(records: Sequence[Record], tail: Sequence[Record]) -> int:
 class KernelLog:
     """Reads the kernel log: all of it, or what came since a mark."""
 
-    def __init__(self, transport: Transport = syslog_transport) -> None:
+    def __init__(self, transport: Transport = syslog_transport, refusal: str = SYSLOG_REFUSED) -> None:
         self._transport = transport
+        self._refusal = refusal
         self._first: Record | None = None
         self._count = 0
         self._tail: tuple[Record, ...] = ()
@@ -101,8 +105,7 @@ class KernelLog:
         except OSError as error:
             return LogRead(
                 (),
-                "kernel log: syslog(2) was refused "
-                f"({error.strerror or error}): the agent needs the SYSLOG capability and uid 0",
+                self._refusal.format(error.strerror or error),
             )
         return LogRead(tuple(split_records(data)))
 

@@ -17,6 +17,7 @@ from memdiag.model.report import (
     MOST_EVENT_KEYS,
     MOST_LOG_LINES,
     MOST_NODE_KEYS,
+    MOST_PROCESSES,
     MOST_RUNS,
     MOST_STAT_KEYS,
     MOST_TASKS,
@@ -157,6 +158,39 @@ class Task(Shape):
     swap_bytes: Count | None = None
     pgtables_bytes: Count | None = None
     oom_score_adj: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+
+
+class Process(Shape):
+    """One process of the container as /proc showed it."""
+
+    pid: Annotated[int, Field(ge=0, le=2**22)]
+    comm: Comm | None = None
+    """The task's name as the kernel keeps it; never its arguments."""
+    rss_bytes: Count | None = None
+    anon_bytes: Count | None = None
+    shmem_bytes: Count | None = None
+    swap_bytes: Count | None = None
+    pss_bytes: Count | None = None
+    """Its proportional share of what it maps, where the agent may see it."""
+    threads: Annotated[int, Field(ge=0, le=2**22)] | None = None
+    minor_faults: Count | None = None
+    major_faults: Count | None = None
+    oom_score: Annotated[int, Field(ge=0, le=2000)] | None = None
+    """What the kernel would choose its victim by."""
+    oom_score_adj: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    grew_bytes: Integer | None = None
+    """By how much its resident memory changed since it was first seen."""
+    over_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Since when that is."""
+
+
+class Processes(Shape):
+    """The largest processes of the container shortly before, the largest first."""
+
+    time: Time
+    count: Annotated[int, Field(ge=0, le=2**22)]
+    """How many the container had."""
+    largest: Annotated[tuple[Process, ...], Field(max_length=MOST_PROCESSES)] = ()
 
 
 class OtherPods(Shape):

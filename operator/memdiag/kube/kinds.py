@@ -123,7 +123,10 @@ def definition(kind: Kind) -> dict[str, Any]:
     if kind.immutable_spec is not None:
         properties["spec"] = {
             **properties["spec"],
-            "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": kind.immutable_spec}],
+            "x-kubernetes-validations": [
+                *properties["spec"].get("x-kubernetes-validations", ()),
+                {"rule": "self == oldSelf", "message": kind.immutable_spec},
+            ],
         }
     version: dict[str, Any] = {
         "name": VERSION,

@@ -128,6 +128,26 @@ class Kills(Shape):
     """Kills of the total that are older than memdiag's installation."""
 
 
+class Forecast(Shape):
+    """When a living container's demand reaches its limit."""
+
+    time: Time
+    """When it was made."""
+    pod: ObjectName
+    reaches_limit_time: Time
+    earliest_time: Time | None = None
+    latest_time: Time | None = None
+    """Bounds of the 95 % range; without a latest time it is perhaps never."""
+
+
+class Suspicion(Shape):
+    """What the shape of a living container's memory suggests, before any kill."""
+
+    cause: Cause
+    mechanism: Mechanism | None = None
+    confidence_percent: Percent
+
+
 class ConditionStatus(StrEnum):
     """Whether a condition holds."""
 
@@ -169,6 +189,9 @@ class MemoryDiagnosisStatus(Shape):
     recommended: Cell | None = None
     """The recommendation in one word or quantity."""
     recommendation: Recommendation | None = None
+    forecast: Forecast | None = None
+    """Set when an agent saw that the limit will be reached within the hour; a kill or a new forecast replaces it."""
+    suspicion: Suspicion | None = None
     kills: Kills | None = None
     alert: Alert | None = None
     """What people were told of this diagnosis, and where."""

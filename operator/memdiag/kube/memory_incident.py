@@ -27,6 +27,7 @@ from memdiag.kube.fields import (
     NodeCounters,
     ObjectName,
     OtherPods,
+    Processes,
     Quantity,
     Sentence,
     Shape,
@@ -143,6 +144,8 @@ class MemoryIncidentSpec(Shape):
     """The pod's cgroup at the kill."""
     ancestors: Annotated[tuple[Ancestor, ...], Field(max_length=MOST_ANCESTORS)] = ()
     node_memory: NodeCounters | None = None
+    processes: Processes | None = None
+    """The container's processes shortly before the kill, and how much each had grown."""
     history: History | None = None
     """Runs of this container only."""
     missing: Missing = ()

@@ -1,12 +1,13 @@
-"""MemoryReport: what one agent saw of one kill, on its way to the operator."""
+"""MemoryReport: what one agent saw of one kill, or of a trend towards one, on its way to the operator."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from memdiag.kube.fields import (
+    LARGEST_INTEGER,
     PRINTABLE,
     UID,
     Ancestor,
@@ -21,6 +22,7 @@ from memdiag.kube.fields import (
     NodeCounters,
     ObjectName,
     OtherPods,
+    Processes,
     Shape,
     Tasks,
     Time,
@@ -59,8 +61,35 @@ class ReportedKill(Shape):
     kernel_log: KernelLog = ()
 
 
-class MemoryReportSpec(Shape):
-    """Facts of one kill, keyed by pod UID and container ID."""
+Seconds = Annotated[int, Field(ge=0, le=2**31)]
+
+
+class ReportedTrend(Shape):
+    """Demand of a living container that will reach the limit within the hour."""
+
+    time: Time
+    demand_bytes: Count
+    """Memory that the kernel cannot simply drop."""
+    limit_bytes: Count
+    bytes_per_hour: Annotated[int, Field(ge=0, le=LARGEST_INTEGER, json_schema_extra={"format": "int64"})]
+    """Pace at which the floor of demand rises."""
+    seconds_to_limit: Seconds
+    low_seconds: Seconds | None = None
+    high_seconds: Seconds | None = None
+    window_seconds: Seconds
+    """How much time was looked at."""
+
+
+class ReportSpec(Shape):
+    """Facts of one kill or one trend, keyed by pod UID and container ID."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {"rule": "has(self.kill) != has(self.trend)", "message": "a report tells of a kill or of a trend"}
+            ]
+        }
+    )
 
     node: ObjectName
     boot_id: UID
@@ -68,10 +97,12 @@ class MemoryReportSpec(Shape):
     container_id: ContainerID
     cgroup_path: CgroupPath | None = None
     ordinal: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    """Number of this kill among the container's kills, from 1."""
+    """Number of this kill (or trend) among the container's kills (or trends), from 1."""
     found_late: bool = False
     """The kill is older than the agent's start."""
-    kill: ReportedKill
+    kill: ReportedKill | None = None
+    trend: ReportedTrend | None = None
+    """Set when nothing was killed yet."""
     fold: Fold | None = None
     """Set when the report stands for many kills: `kill` is the newest, its victims are of the newest kills."""
     container: Level | None = None
@@ -82,6 +113,7 @@ class MemoryReportSpec(Shape):
     """Cgroups above the pod's, nearest first."""
     node_memory: NodeCounters | None = None
     """Keys of /proc/meminfo (bytes) and /proc/vmstat."""
+    processes: Processes | None = None
     history: History | None = None
     """Runs of the pod's containers that the agent saw."""
     missing: Annotated[
@@ -91,7 +123,19 @@ class MemoryReportSpec(Shape):
     """What the agent could not see, and why."""
 
 
-class MemoryReport(Shape):
-    """What one node's agent saw of one OOM kill. Transport: the operator deletes it once it is an incident."""
+class MemoryReportSpec(ReportSpec):
+    """The spec of a report that tells of a kill."""
 
-    spec: MemoryReportSpec
+    kill: ReportedKill
+
+
+class TrendReportSpec(ReportSpec):
+    """The spec of a report that tells of a trend."""
+
+    trend: ReportedTrend
+
+
+class MemoryReport(Shape):
+    """What one node's agent saw of one OOM kill, or of a trend towards one. Transport: deleted once used."""
+
+    spec: ReportSpec

@@ -30,6 +30,11 @@ def report_name(boot_id: str, container_id: str, ordinal: int) -> str:
     return f"kill-{_digest('report', boot_id, container_id, str(ordinal))}{_digest('report2', boot_id, container_id)}"
 
 
+def trend_name(boot_id: str, container_id: str, ordinal: int) -> str:
+    """Return the name of the report of a container's alarming trend number `ordinal` (from 1) since the node booted."""
+    return f"trend-{_digest('trend', boot_id, container_id, str(ordinal))}{_digest('trend2', boot_id, container_id)}"
+
+
 def incident_name(pod_name: str, container: str, pod_uid: str, container_id: str, ordinal: int | None) -> str:
     """Return an incident's name: `ordinal` None is the container's end, a number is a kill while it lives on."""
     which = "death" if ordinal is None else str(ordinal)

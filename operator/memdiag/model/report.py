@@ -9,6 +9,7 @@ from typing import Any
 
 from memdiag.model.history import History
 from memdiag.model.kill import LimitHit, OomReport
+from memdiag.model.process import Process, Processes
 from memdiag.model.trace import Level, Limit, Pressure, Victim
 
 GROUP = "memdiag.dev"
@@ -20,8 +21,9 @@ LONGEST_LINE = 896
 LONGEST_PATH = 512
 LONGEST_REASON = 160
 MOST_VICTIMS = 20
-MOST_TASKS = 16
-MOST_LOG_LINES = 12
+MOST_TASKS = 11
+MOST_PROCESSES = 7
+MOST_LOG_LINES = 10
 MOST_STAT_KEYS = 64
 MOST_ANCESTOR_STAT_KEYS = 28
 MOST_EVENT_KEYS = 8
@@ -77,8 +79,23 @@ class Report:
     ancestors: Mapping[str, Level] = field(default_factory=dict)
     node_memory: Mapping[str, int] = field(default_factory=dict)
     other_pods: OtherPods | None = None
+    processes: Processes | None = None
     history: History | None = None
     missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surrounding:
+    """What a report says beside its fact: levels, processes, history, and what is missing."""
+
+    cgroup_path: str | None
+    container: Level | None
+    pod: Level | None
+    ancestors: Mapping[str, Level]
+    node_memory: Mapping[str, int]
+    processes: Processes | None
+    history: History | None
+    missing: tuple[str, ...]
 
 
 def rfc3339(seconds: float) -> str:
@@ -198,7 +215,7 @@ def _kill_to_dict(report: Report) -> dict[str, Any]:
                         "oomScoreAdj": task.oom_score_adj,
                     }
                 )
-                for task in kill.tasks[:MOST_TASKS]
+                for task in sorted(kill.tasks, key=lambda task: -(task.rss or 0))[:MOST_TASKS]
             ],
             "otherPods": None
             if report.other_pods is None
@@ -229,6 +246,56 @@ def history_to_dict(history: History | None) -> dict[str, Any] | None:
     }
 
 
+def _process_to_dict(process: Process) -> dict[str, Any]:
+    return known(
+        {
+            "pid": process.pid,
+            "comm": printable(process.comm, LONGEST_COMM),
+            "rssBytes": process.rss,
+            "anonBytes": process.anon,
+            "shmemBytes": process.shmem,
+            "swapBytes": process.swap,
+            "pssBytes": process.pss,
+            "threads": process.threads,
+            "minorFaults": process.minor_faults,
+            "majorFaults": process.major_faults,
+            "oomScore": process.oom_score,
+            "oomScoreAdj": process.oom_score_adj,
+            "grewBytes": process.grew,
+            "overSeconds": None if process.over is None else round(process.over),
+        }
+    )
+
+
+def processes_to_dict(processes: Processes | None) -> dict[str, Any] | None:
+    """Return a container's processes as they stand in our objects, None for nothing known."""
+    if processes is None:
+        return None
+    return {
+        "time": rfc3339(processes.time),
+        "count": processes.count,
+        "largest": [_process_to_dict(process) for process in processes.largest[:MOST_PROCESSES]],
+    }
+
+
+def surrounding_to_dict(found: Surrounding) -> dict[str, Any]:
+    """Return the fields of a report's `spec` that a kill and a trend share."""
+    missing = (*found.missing, *(() if found.processes is None else found.processes.missing))
+    return {
+        "cgroupPath": _text(found.cgroup_path, LONGEST_PATH),
+        "container": level_to_dict(found.container),
+        "pod": level_to_dict(found.pod),
+        "ancestors": [
+            known({"path": printable(path, LONGEST_PATH), **(level_to_dict(level, MOST_ANCESTOR_STAT_KEYS) or {})})
+            for path, level in list(found.ancestors.items())[:MOST_ANCESTORS]
+        ],
+        "nodeMemory": _counters(found.node_memory, MOST_NODE_KEYS),
+        "processes": processes_to_dict(found.processes),
+        "history": history_to_dict(found.history),
+        "missing": [printable(text, LONGEST_REASON) for text in missing[:MOST_MISSING]],
+    }
+
+
 def to_spec(report: Report) -> dict[str, Any]:
     """Return the report as the `spec` of a MemoryReport object; what is not known is left out."""
     return known(
@@ -237,7 +304,6 @@ def to_spec(report: Report) -> dict[str, Any]:
             "bootID": report.boot_id,
             "podUID": report.pod_uid,
             "containerID": report.container_id,
-            "cgroupPath": _text(report.cgroup_path, LONGEST_PATH),
             "ordinal": report.ordinal,
             "foundLate": report.found_late,
             "kill": _kill_to_dict(report),
@@ -248,24 +314,32 @@ def to_spec(report: Report) -> dict[str, Any]:
                 "firstTime": rfc3339(report.fold.first),
                 "lastTime": rfc3339(report.fold.last),
             },
-            "container": level_to_dict(report.container),
-            "pod": level_to_dict(report.pod),
-            "ancestors": [
-                known({"path": printable(path, LONGEST_PATH), **(level_to_dict(level, MOST_ANCESTOR_STAT_KEYS) or {})})
-                for path, level in list(report.ancestors.items())[:MOST_ANCESTORS]
-            ],
-            "nodeMemory": _counters(report.node_memory, MOST_NODE_KEYS),
-            "history": history_to_dict(report.history),
-            "missing": [printable(text, LONGEST_REASON) for text in report.missing[:MOST_MISSING]],
+            **surrounding_to_dict(
+                Surrounding(
+                    report.cgroup_path,
+                    report.container,
+                    report.pod,
+                    report.ancestors,
+                    report.node_memory,
+                    report.processes,
+                    report.history,
+                    report.missing,
+                )
+            ),
         }
     )
 
 
-def to_object(report: Report, name: str, namespace: str) -> dict[str, Any]:
-    """Return the whole MemoryReport object that the agent creates."""
+def to_api_object(spec: Mapping[str, Any], name: str, namespace: str) -> dict[str, Any]:
+    """Return the whole MemoryReport object of a `spec`."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "MemoryReport",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": to_spec(report),
+        "spec": dict(spec),
     }
+
+
+def to_object(report: Report, name: str, namespace: str) -> dict[str, Any]:
+    """Return the whole MemoryReport object that the agent creates for a kill."""
+    return to_api_object(to_spec(report), name, namespace)
