@@ -222,7 +222,7 @@ class Worker:
         found = forecasts.resolved(report, pod, self._book.past_runs(pod.uid))
         if found is None:
             raise _NotYetError(f"no status of pod {pod.name} shows container {report.container_id}", _LOOK_AGAIN)
-        workload = await self._workload(pod)
+        workload = await asyncio.to_thread(self._workloads.of, pod)
         trace = forecasts.trace_of(report, pod, found, workload)
         told = False
         if trace is not None:
