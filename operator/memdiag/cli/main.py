@@ -15,6 +15,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("memdiag.cli.explain", "read kernel log text and say whom the kernel killed, and whose limit was hit"),
     "record": ("memdiag.cli.record", "record a trace of one cgroup until it ends"),
     "run": ("memdiag.cli.run", "run a command under a memory limit and say why it died"),
+    "check": ("memdiag.cli.check", "look whether an installation works, and say what to do when not"),
     "agent": ("memdiag.agent.main", "run the node-side helper (what the DaemonSet runs)"),
     "operator": ("memdiag.controller.main", "run the operator (what the Deployment runs)"),
 }
