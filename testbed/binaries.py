@@ -129,6 +129,28 @@ def artifact(name: str) -> Artifact:
     )
 
 
+_ASSETS = "KUBEBUILDER_ASSETS"
+_IN_ASSETS = ("etcd", "kube-apiserver", "kubectl")
+"""What setup-envtest puts into the folder that this variable names; a node needs more, and of one version."""
+
+
+def assets() -> dict[str, Path]:
+    """Return the programs that $KUBEBUILDER_ASSETS gives. Raises TestbedError when it names a folder without them."""
+    named = os.environ.get(_ASSETS)
+    if not named:
+        return {}
+    found = {name: Path(named, name) for name in _IN_ASSETS}
+    absent = [name for name, path in found.items() if not os.access(path, os.X_OK)]
+    if absent:
+        raise TestbedError(f"{_ASSETS}={named} has no {', '.join(absent)}: fill it with setup-envtest, or unset it")
+    return found
+
+
+def control_plane_program(name: str) -> Path:
+    """Return a program of a control plane without a node: of $KUBEBUILDER_ASSETS where that is set, else built."""
+    return assets().get(name) or program(name)
+
+
 def program(name: str) -> Path:
     """Return the path of a built program, building its source if need be."""
     for source_name, source in SOURCES.items():

@@ -51,10 +51,13 @@ class ControlPlane:
         """Return one of its processes."""
         return Process(name, self.folder / "run")
 
+    def program(self, name: str) -> Path:
+        """Return etcd, kube-apiserver or kubectl; without a node they may be those of $KUBEBUILDER_ASSETS."""
+        return binaries.program(name) if self.networked else binaries.control_plane_program(name)
+
     def kubectl(self, *words: str, timeout: float = 60) -> str:
         """Run kubectl as administrator and return its output. Raises TestbedError when it fails."""
-        program = binaries.program("kubectl")
-        return capture([program, f"--kubeconfig={self.kubeconfig}", *words], timeout=timeout)
+        return capture([self.program("kubectl"), f"--kubeconfig={self.kubeconfig}", *words], timeout=timeout)
 
     def inside(self, *command: str | Path) -> list[str | Path]:
         """Return the command as it runs in the control plane's network."""
@@ -116,7 +119,7 @@ class ControlPlane:
         data = self.folder / "etcd"
         client = f"http://127.0.0.1:{port}"
         peers = f"http://127.0.0.1:{peer}"
-        command = self.inside(binaries.program("etcd"), "--data-dir", data, "--unsafe-no-fsync", "--log-level=warn")
+        command = self.inside(self.program("etcd"), "--data-dir", data, "--unsafe-no-fsync", "--log-level=warn")
         command += ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peers]
         command += ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
         self.process("etcd").start(command)
@@ -147,7 +150,7 @@ class ControlPlane:
             "endpoint-reconciler-type": "lease" if self.networked else "none",
         }
         words = [f"--{name}={value}" for name, value in flags.items() if value != ""]
-        self.process("apiserver").start(self.inside(binaries.program("kube-apiserver"), *words))
+        self.process("apiserver").start(self.inside(self.program("kube-apiserver"), *words))
 
     def _relay(self, port: int) -> int:
         """Give the host the API on a loopback port, through a Unix socket that both network namespaces see."""

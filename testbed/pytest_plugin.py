@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, cache, cluster, kernel, preflight, quick
+from testbed import binaries, cache, cluster, kernel, preflight, quick, tools
 from testbed.control_plane import ControlPlane, instance
 from testbed.shell import TestbedError
 
@@ -52,14 +52,31 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[ControlPlane]:
     """Give a real etcd and kube-apiserver on loopback: `.kubeconfig`, `.kubectl(...)`, `.process(name)`."""
-    _or_skip("api server", lambda: [binaries.program(name) for name in ("etcd", "kube-apiserver", "kubectl")])
-    _sweep()
     plane = instance(f"api-{os.getpid()}", networked=False)
+    _or_skip("api server", lambda: [plane.program(name) for name in ("etcd", "kube-apiserver", "kubectl")])
+    _sweep()
     try:
         plane.up()
         yield plane
     finally:
         plane.down()
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Give the path of Prometheus's own tool for rules."""
+    _or_skip("api server", tools.promtool)
+    return tools.promtool()
+
+
+@pytest.fixture(scope="session")
+def foreign_kinds(api_server: ControlPlane) -> Path:
+    """Give the folder of the Prometheus Operator's and OpenShift's kinds, which the API server then serves."""
+    _or_skip("api server", lambda: tools.kinds_artifact().ensure())
+    folder = tools.kinds_artifact().ensure()
+    api_server.kubectl("apply", "--server-side", "-f", str(folder))
+    api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    return folder
 
 
 @pytest.fixture(scope="session")
