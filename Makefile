@@ -38,10 +38,13 @@ fuzz: setup ## every parser under coverage-guided fuzzing, a minute each (SECOND
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt
 	@$(PY) -m fuzz --seconds $(or $(SECONDS_EACH),60) $(TARGETS)
 
-generate: setup ## write the generated files anew: crds/, their copies in the chart, docs/metrics.md
+generate: setup ## write the generated files anew: crds/, the chart's copies, dashboard and table of values, pages of docs/
 	@$(PY) -m memdiag.kube.crd --out crds
+	@$(PY) -m memdiag.kube.crddoc
 	@$(PY) -m memdiag.controller.metricsdoc
 	@$(PY) charts/sync.py
+	@$(PY) charts/dashboard.py
+	@$(PY) charts/readme.py
 
 bench-verdict: setup ## judge the verdict on labelled traces of a real kernel, beside baselines
 	@$(PY) -m bench.verdict

@@ -26,8 +26,11 @@ _STATIC: tuple[tuple[str, ...], ...] = (
     (str(_BIN / "mypy"),),
     (str(_BIN / "lint-imports"), "--no-cache"),
     (sys.executable, "-m", "memdiag.kube.crd", "--check", "--out", "crds"),
+    (sys.executable, "-m", "memdiag.kube.crddoc", "--check"),
     (sys.executable, "-m", "memdiag.controller.metricsdoc", "--check"),
     (sys.executable, "charts/sync.py", "--check"),
+    (sys.executable, "charts/dashboard.py", "--check"),
+    (sys.executable, "charts/readme.py", "--check"),
 )
 _MARKS = {
     "unit": "not quick_kernel and not api_server and not node",

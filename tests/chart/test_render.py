@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from memdiag.cli import check
 from memdiag.controller.options import Keep, configure, options_of
 from memdiag.controller.prometheus import StoreOptions
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
@@ -44,6 +45,13 @@ CASES: dict[str, tuple[str, ...]] = {
         "agent.kernelLog=none",
         "fullnameOverride=watcher",
     ),
+    "everything on": (
+        "commonLabels.team=sre",
+        "commonAnnotations.note=yes",
+        "networkPolicy.enabled=true",
+        "grafanaDashboard.enabled=true",
+        "agent.seLinuxOptions.type=spc_t",
+    ),
     "lists emptied": ("agent.tolerations=null", "agent.nodeSelector=null", "operator.nodeSelector=null"),
 }
 SELECTOR_KEYS = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
@@ -60,6 +68,11 @@ LONGEST_CRDS = 100_000
 @pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def objects(helm: Path, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     return render(helm, *request.param)
+
+
+def hook(each: dict[str, Any]) -> bool:
+    """Say whether an object is there only for `helm test`."""
+    return "helm.sh/hook" in each["metadata"].get("annotations", {})
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +204,7 @@ def test_agent_may_create_reports_and_nothing_else(defaults: list[dict[str, Any]
 
 def test_operator_writes_its_own_kinds_and_events_only(defaults: list[dict[str, Any]]) -> None:
     reading = {"get", "list", "watch"}
-    for each in (each for each in defaults if each["kind"] in {"Role", "ClusterRole"}):
+    for each in (each for each in defaults if each["kind"] in {"Role", "ClusterRole"} and not hook(each)):
         for rule in each["rules"]:
             words = [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
             assert "*" not in words
@@ -297,3 +310,64 @@ def test_the_operator_is_told_what_the_values_say(helm: Path) -> None:
     assert found.standby
     rules = one(objects, "ClusterRole", "-operator")["rules"]
     assert [rule["verbs"] for rule in rules if rule["resources"] == ["namespaces"]] == [["list", "watch"]]
+
+
+def test_common_labels_and_annotations_reach_every_object_and_pod_and_no_selector(helm: Path) -> None:
+    for each in render(helm, "commonLabels.team=sre", "commonAnnotations.note=yes"):
+        places = [each["metadata"]]
+        if each["kind"] in {"Deployment", "DaemonSet"}:
+            places.append(each["spec"]["template"]["metadata"])
+            assert "team" not in each["spec"]["selector"]["matchLabels"]
+        for place in places:
+            assert place["labels"]["team"] == "sre", each["metadata"]["name"]
+            assert place["annotations"]["note"] == "yes", each["metadata"]["name"]
+
+
+def test_labels_of_pods_never_replace_the_charts_own(helm: Path) -> None:
+    objects = render(helm, "operator.podLabels.tier=a", "commonLabels.tier=b", "operator.podAnnotations.note=mine")
+    pod = one(objects, "Deployment")["spec"]["template"]["metadata"]
+    assert pod["labels"]["tier"] == "b"
+    assert pod["annotations"]["note"] == "mine"
+
+
+def test_the_check_of_helm_test_reads_and_is_gone_afterwards(defaults: list[dict[str, Any]], helm: Path) -> None:
+    hooks = [each for each in defaults if hook(each)]
+    assert {each["kind"] for each in hooks} == {"ServiceAccount", "Role", "RoleBinding", "Pod"}
+    for each in hooks:
+        assert each["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+    spec = one(defaults, "Pod")["spec"]
+    (container,) = spec["containers"]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["image"] == pod_spec(one(defaults, "Deployment"))["containers"][0]["image"]
+    parser = argparse.ArgumentParser()
+    check.configure(parser)
+    found = parser.parse_args(container["args"][1:])
+    assert (found.namespace, found.release, found.no_agents) == (NAMESPACE, RELEASE, False)
+    bare = one(render(helm, "agent.enabled=false"), "Pod")["spec"]["containers"][0]["args"]
+    assert parser.parse_args(bare[1:]).no_agents
+
+
+def test_network_policies_open_one_port_and_the_ways_that_are_needed(helm: Path) -> None:
+    objects = render(helm, "networkPolicy.enabled=true")
+    for component in ("operator", "agent"):
+        spec = one(objects, "NetworkPolicy", f"-{component}")["spec"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        assert spec["ingress"] == [{"ports": [{"port": "health", "protocol": "TCP"}]}]
+        assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == [53, 53, 443, 6443]
+        assert spec["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == component
+    bare = render(helm, "networkPolicy.enabled=true", "agent.enabled=false")
+    assert one(bare, "NetworkPolicy")["metadata"]["name"].endswith("-operator")
+
+
+def test_openshift_gets_what_the_agent_needs_and_no_privilege(helm: Path) -> None:
+    objects = render(helm, "openshift.scc=true")
+    allowed = one(objects, "SecurityContextConstraints")
+    assert allowed["allowedCapabilities"] == ["SYSLOG"]
+    assert not allowed["allowPrivilegedContainer"]
+    assert allowed["users"] == [f"system:serviceaccount:{NAMESPACE}:r1-memdiag-agent"]
+    spec = pod_spec(one(objects, "DaemonSet"))
+    used = {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]}
+    # the service account's token is a projected volume, which the API server adds
+    assert {*used, "projected"} == set(allowed["volumes"])
+    assert one(objects, "RoleBinding", "-nonroot")["roleRef"]["name"] == "system:openshift:scc:nonroot-v2"

@@ -15,8 +15,11 @@ import yaml
 
 from tests.chart.rendering import CHART, REPOSITORY, ROOT, run_helm
 
-FREE_MAPS = {"nodeSelector"}
-"""Maps whose keys are the user's."""
+FREE_MAPS = {
+    "affinity", "annotations", "commonAnnotations", "commonLabels", "extraEnv", "labels", "nodeSelector",
+    "podAnnotations", "podLabels", "seLinuxOptions",
+}  # fmt: skip
+"""Maps whose keys are the user's or Kubernetes's."""
 REMEDY = "set image.repository: build the image from the Dockerfile, push it to your registry"
 
 
@@ -58,16 +61,36 @@ def test_every_value_is_explained(path: tuple[str, ...]) -> None:
 
 
 def test_every_value_is_used_by_a_template() -> None:
-    text = "\n".join(path.read_text() for path in (CHART / "templates").iterdir())
+    text = "\n".join(path.read_text() for path in (CHART / "templates").rglob("*.*"))
     for path in PATHS:
         if isinstance(VALUES.get(path[0]), dict) and len(path) == 1:
             continue
         component = path[0] in {"operator", "agent"}
         names = [".".join(path[:2])] if "resources" in path else [".".join(path)]
-        if component and path[1] in {"priorityClassName", "nodeSelector", "tolerations"}:
+        if component and path[1] in {"priorityClassName", "nodeSelector", "tolerations", "affinity"}:
             names = [f".values.{path[1]}"]
             assert f'"values" .Values.{path[0]})' in text
         assert all(name in text for name in names), path
+
+
+def test_the_table_of_values_in_the_readme_has_them_all() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "charts/readme.py"), "--check"], check=False)
+    assert done.returncode == 0
+    rows = re.findall(r"^\| `([\w.]+)` \|", (CHART / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(".".join(path) for path in PATHS)
+
+
+def test_a_stale_table_is_found_and_repaired(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "charts/readme.py"), "--chart", str(tmp_path)]
+    (tmp_path / "values.yaml").write_text('# -- What it\n# is | was.\na:\n  # -- How many.\n  b: "1"\nc: 2\n')
+    (tmp_path / "README.md").write_text("no marks\n")
+    assert subprocess.run([*script, "--check"], check=False).returncode == 2
+    (tmp_path / "README.md").write_text("head\n<!-- values: begin -->\nold\n<!-- values: end -->\nfoot\n")
+    assert subprocess.run([*script, "--check"], check=False).returncode == 1
+    assert subprocess.run(script, check=False).returncode == 0
+    text = (tmp_path / "README.md").read_text()
+    assert '| `a` |  | What it is \\| was. |\n| `a.b` | `"1"` | How many. |\n<!-- values: end -->\nfoot' in text
+    assert subprocess.run([*script, "--check"], check=False).returncode == 0
 
 
 def test_every_value_is_in_the_schema() -> None:
@@ -98,7 +121,15 @@ def test_every_map_of_the_schema_is_closed() -> None:
 
     schema = json.loads((CHART / "values.schema.json").read_text())
     open_maps = {name for name, node in maps(schema, "values") if node.get("additionalProperties") is not False}
-    assert open_maps == FREE_MAPS | {"global"}
+    users = FREE_MAPS - {
+        "affinity",
+        "seLinuxOptions",
+        "commonAnnotations",
+        "commonLabels",
+        "podAnnotations",
+        "podLabels",
+    }
+    assert open_maps == users | {"global", "kubernetes"}
 
 
 @pytest.mark.api_server
@@ -115,6 +146,15 @@ def test_every_map_of_the_schema_is_closed() -> None:
         ((REPOSITORY, "agent.updateStrategy.maxUnavailable=0"), "/agent/updateStrategy/maxUnavailable"),
         ((REPOSITORY, "agent.enabled=maybe"), "/agent/enabled"),
         ((REPOSITORY, "agent.resources.limits=null"), "set agent.resources.limits.memory"),
+        ((REPOSITORY, r"commonLabels.app\.kubernetes\.io/name=x"), "invalid propertyName 'app.kubernetes.io/name'"),
+        ((REPOSITORY, "operator.extraEnv.POD_NAMESPACE=x"), "invalid propertyName 'POD_NAMESPACE'"),
+        ((REPOSITORY, "agent.stateHostPath=/"), "/agent/stateHostPath"),
+        ((REPOSITORY, "agent.stateHostPath=/var/../etc"), "/agent/stateHostPath"),
+        ((REPOSITORY, "networkPolicy.apiServer.ports=null"), "networkPolicy.apiServer.ports"),
+        ((REPOSITORY, "networkPolicy.apiServer.cidrs={10.0.0.1}"), "/networkPolicy/apiServer/cidrs/0"),
+        ((REPOSITORY, "prometheusRule.disabled={NoSuchAlert}"), "/prometheusRule/disabled/0"),
+        ((REPOSITORY, "podMonitor.interval=soon"), "/podMonitor/interval"),
+        ((REPOSITORY, "podMonitor.enabled=true", "serviceMonitor.enabled=true"), "not both"),
     ],
 )
 def test_wrong_values_are_refused_with_their_place(helm: Path, settings: tuple[str, ...], expected: str) -> None:

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Write the Grafana dashboard of the chart from the table of panels below, or check that the committed one follows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parent / "memdiag/files/dashboard.json"
+_WIDTH, _HEIGHT, _PER_ROW = 8, 8, 3
+_NAMESPACE = 'namespace=~"$namespace"'
+_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One graph: `queries` are PromQL and their legends; `unit` is Grafana's name of it."""
+
+    title: str
+    queries: tuple[tuple[str, str], ...]
+    unit: str = "short"
+    stacked: bool = False
+    description: str = ""
+
+
+def _rate(metric: str, by: str, more: str = "") -> str:
+    return f"sum by ({by}) (increase({metric}{{{_NAMESPACE}{more}}}[$__rate_interval]))"
+
+
+def _quantile(share: float) -> str:
+    rates = f"rate(memdiag_kill_to_diagnosis_seconds_bucket{{{_NAMESPACE}}}[$__rate_interval])"
+    return f"histogram_quantile({share}, sum by (le) ({rates}))"
+
+
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "Kills and verdicts": (
+        Panel("Kills by kind", ((_rate("memdiag_incidents_total", "kind"), "{{kind}}"),), stacked=True),
+        Panel(
+            "Kills by the limit that was hit",
+            ((_rate("memdiag_incidents_total", "limit_hit"), "{{limit_hit}}"),),
+            stacked=True,
+            description="Node and Ancestor are nobody's own fault: see docs/causes/node-pressure.md.",
+        ),
+        Panel("Verdicts by cause", ((_rate("memdiag_diagnoses_total", "cause"), "{{cause}}"),), stacked=True),
+    ),
+    "Is memdiag keeping up": (
+        Panel(
+            "From the kill to the diagnosis",
+            ((_quantile(0.5), "median"), (_quantile(0.9), "9 in 10"), (_quantile(0.99), "99 in 100")),
+            unit="s",
+        ),
+        Panel(
+            "Age of the oldest waiting report",
+            ((f"max(memdiag_report_queue_age_seconds{{{_NAMESPACE}}})", "age"),),
+            "s",
+        ),
+        Panel(
+            "Reports under way, events waiting",
+            (
+                (f"sum(memdiag_report_queue_depth{{{_NAMESPACE}}})", "reports"),
+                (f"sum(memdiag_events_waiting{{{_NAMESPACE}}})", "events"),
+            ),
+        ),
+        Panel("Reports by outcome", ((_rate("memdiag_reports_total", "outcome"), "{{outcome}}"),), stacked=True),
+        Panel(
+            "Ends with 137 that the API does not call OOMKilled",
+            ((_rate("memdiag_suspects_total", "outcome"), "{{outcome}}"),),
+        ),
+        Panel("Events by outcome", ((_rate("memdiag_events_total", "outcome"), "{{outcome}}"),), stacked=True),
+    ),
+    "The operator itself": (
+        Panel("API server's errors by code", ((_rate("memdiag_api_errors_total", "code"), "{{code}}"),), stacked=True),
+        Panel(
+            "Watches begun anew",
+            ((_rate("memdiag_watch_restarts_total", "collection, reason"), "{{collection}} {{reason}}"),),
+            stacked=True,
+        ),
+        Panel("Pods followed", ((f"sum(memdiag_pods{{{_NAMESPACE}}})", "pods"),)),
+        Panel(
+            "Resident memory",
+            ((f"process_resident_memory_bytes{{{_NAMESPACE}}} and on (instance) memdiag_pods", "{{pod}}"),),
+            "bytes",
+        ),
+        Panel(
+            "CPU",
+            (
+                (
+                    f"rate(process_cpu_seconds_total{{{_NAMESPACE}}}[$__rate_interval]) and on (instance) memdiag_pods",
+                    "{{pod}}",
+                ),
+            ),
+            "percentunit",
+        ),
+        Panel(
+            "Objects deleted by retention",
+            ((_rate("memdiag_retention_deleted_total", "bound"), "{{bound}}"),),
+            stacked=True,
+        ),
+    ),
+}
+
+
+def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
+    stacking = {"mode": "normal" if panel.stacked else "none"}
+    return {
+        "id": number,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": _DATASOURCE,
+        "gridPos": {"h": _HEIGHT, "w": _WIDTH, "x": x, "y": y},
+        "fieldConfig": {
+            "defaults": {"unit": panel.unit, "min": 0, "custom": {"fillOpacity": 15, "stacking": stacking}},
+            "overrides": [],
+        },
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+        "targets": [
+            {"refId": chr(ord("A") + place), "datasource": _DATASOURCE, "expr": query, "legendFormat": legend}
+            for place, (query, legend) in enumerate(panel.queries)
+        ],
+    }
+
+
+def _variable(name: str, label: str, kind: str, query: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "label": label, "type": kind, "query": query, "refresh": 1, "hide": 0, **more}
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana imports it."""
+    panels: list[dict[str, Any]] = []
+    y = 0
+    for title, row in ROWS.items():
+        head = {"id": len(panels) + 1, "type": "row", "title": title, "collapsed": False, "panels": []}
+        panels.append({**head, "gridPos": {"h": 1, "w": _WIDTH * _PER_ROW, "x": 0, "y": y}})
+        y += 1
+        for place, panel in enumerate(row):
+            x = _WIDTH * (place % _PER_ROW)
+            panels.append(_panel(panel, len(panels) + 1, x, y + _HEIGHT * (place // _PER_ROW)))
+        y += _HEIGHT * -(-len(row) // _PER_ROW)
+    namespaces = _variable(
+        "namespace",
+        "memdiag's namespace",
+        "query",
+        "label_values(memdiag_pods, namespace)",
+        datasource=_DATASOURCE,
+        includeAll=True,
+        multi=True,
+        current={"text": "All", "value": "$__all"},
+    )
+    return {
+        "uid": "memdiag",
+        "title": "memdiag",
+        "tags": ["memdiag", "memory"],
+        "schemaVersion": 39,
+        "editable": True,
+        "refresh": "1m",
+        "time": {"from": "now-24h", "to": "now"},
+        "templating": {"list": [_variable("datasource", "Data source", "datasource", "prometheus"), namespaces]},
+        "panels": panels,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 1 when a check found drift."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the file is not up to date")
+    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="the dashboard")
+    arguments = parser.parse_args(argv)
+    out: Path = arguments.out
+    wanted = json.dumps(dashboard(), indent=1) + "\n"
+    if out.is_file() and out.read_text(encoding="utf-8") == wanted:
+        return 0
+    if arguments.check:
+        print(f"{out}: not what the panels say; run: python charts/dashboard.py", file=sys.stderr)
+        return 1
+    out.write_text(wanted, encoding="utf-8")
+    print(f"{out}: written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
