@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,21 +53,6 @@ class Cluster:
         if self.refusal is not None:
             raise self.refusal
         return dict(body)
-
-    def replace(self, path: str, body: Body) -> JsonObject:
-        raise AssertionError(path, body)
-
-    def patch(self, path: str, body: Body) -> JsonObject:
-        raise AssertionError(path, body)
-
-    def delete(self, path: str) -> None:
-        raise AssertionError(path)
-
-    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[JsonObject]:
-        raise AssertionError(path, query)
-
-    def watch(self, path: str, query: Mapping[str, str], read_timeout: float) -> Iterator[JsonObject]:
-        raise AssertionError(path, query, read_timeout)
 
 
 def said(cluster: Cluster, installation: Installation = HERE) -> dict[str, str]:

@@ -5,17 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from memdiag.kube.api import Api, ApiError, HttpApi, JsonObject, PermanentError, connect
+from memdiag.kube.api import ApiError, Body, HttpApi, JsonObject, PermanentError, connect
 from memdiag.kube.kinds import KINDS
 from memdiag.model.report import GROUP, VERSION
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _NOBODYS_NODE = "memdiag-check.invalid"
 """No node has this name: `.invalid` is reserved (RFC 2606)."""
+
+
+class Asked(Protocol):
+    """What is asked of the API server: `memdiag.kube.api.HttpApi`, or less."""
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject:
+        """Return what a GET answers."""
+
+    def create(self, path: str, body: Body) -> JsonObject:
+        """Create an object in a collection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,7 @@ class Installation:
         return {"labelSelector": ",".join(f"{name}={value}" for name, value in labels.items())}
 
 
-def kinds(api: Api, installation: Installation) -> Finding:
+def kinds(api: Asked, installation: Installation) -> Finding:
     """Look whether the API server serves the kinds."""
     del installation
     try:
@@ -63,7 +74,7 @@ def kinds(api: Api, installation: Installation) -> Finding:
     return Finding("kinds", f"{GROUP}/{VERSION} is served")
 
 
-def operator(api: Api, installation: Installation) -> Finding:
+def operator(api: Asked, installation: Installation) -> Finding:
     """Look whether the operator is available."""
     found = _workloads(api, "deployments", "operator", installation)
     where = f"in namespace {installation.namespace}"
@@ -78,7 +89,7 @@ def operator(api: Api, installation: Installation) -> Finding:
     return Finding("operator", f"{name} is available")
 
 
-def agents(api: Api, installation: Installation) -> Finding:
+def agents(api: Asked, installation: Installation) -> Finding:
     """Look whether an agent is ready on every node that should have one."""
     found = _workloads(api, "daemonsets", "agent", installation)
     if not found:
@@ -93,7 +104,7 @@ def agents(api: Api, installation: Installation) -> Finding:
     return Finding("agents", said, f"{look} (often Pod Security or a resource quota)")
 
 
-def policy(api: Api, installation: Installation) -> Finding:
+def policy(api: Asked, installation: Installation) -> Finding:
     """Look whether a forged report is refused; it is tried dry, so nothing is ever created."""
     report = {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -124,16 +135,16 @@ def policy(api: Api, installation: Installation) -> Finding:
     )
 
 
-LOOKS: tuple[Callable[[Api, Installation], Finding], ...] = (kinds, operator, agents, policy)
+LOOKS: tuple[Callable[[Asked, Installation], Finding], ...] = (kinds, operator, agents, policy)
 
 
-def _workloads(api: Api, plural: str, component: str, installation: Installation) -> list[JsonObject]:
+def _workloads(api: Asked, plural: str, component: str, installation: Installation) -> list[JsonObject]:
     path = f"/apis/apps/v1/namespaces/{installation.namespace}/{plural}"
     items: list[JsonObject] = api.get(path, installation.selector(component))["items"]
     return items
 
 
-def findings(api: Api, installation: Installation) -> Iterator[Finding]:
+def findings(api: Asked, installation: Installation) -> Iterator[Finding]:
     """Yield what each look found; one that the API server does not answer is a finding too."""
     for look in LOOKS:
         try:
