@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, cache, cluster, kernel, preflight, quick, tools
+from testbed import binaries, cache, cluster, foreign_kinds, kernel, preflight, prometheus, quick
 from testbed.control_plane import ControlPlane, instance
 from testbed.shell import TestbedError
 
@@ -65,15 +65,15 @@ def api_server() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """Give the path of Prometheus's own tool for rules."""
-    _or_skip("api server", tools.promtool)
-    return tools.promtool()
+    _or_skip("api server", lambda: prometheus.program("promtool"))
+    return prometheus.program("promtool")
 
 
-@pytest.fixture(scope="session")
-def foreign_kinds(api_server: ControlPlane) -> Path:
+@pytest.fixture(scope="session", name="foreign_kinds")
+def foreign_kinds_fixture(api_server: ControlPlane) -> Path:
     """Give the folder of the Prometheus Operator's and OpenShift's kinds, which the API server then serves."""
-    _or_skip("api server", lambda: tools.kinds_artifact().ensure())
-    folder = tools.kinds_artifact().ensure()
+    _or_skip("api server", lambda: foreign_kinds.artifact().ensure())
+    folder = foreign_kinds.artifact().ensure()
     api_server.kubectl("apply", "--server-side", "-f", str(folder))
     api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     return folder
