@@ -73,6 +73,64 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Events by outcome", ((_rate("memdiag_events_total", "outcome"), "{{outcome}}"),), stacked=True),
     ),
+    "The agents": (
+        Panel(
+            "Kills seen by agents",
+            (
+                (_rate("memdiag_agent_kills_total", "pod"), "{{pod}}"),
+                (_rate("memdiag_agent_kills_found_late_total", "pod"), "{{pod}}, of before its start"),
+            ),
+        ),
+        Panel(
+            "Kills that no report tells of",
+            (
+                (_rate("memdiag_agent_kills_missed_total", "pod"), "{{pod}}, in pods"),
+                (_rate("memdiag_agent_kills_outside_pods_total", "pod"), "{{pod}}, outside of pods"),
+            ),
+            description="Outside of pods: the node's services. In pods: docs/runbooks.md, MemdiagKillsMissed.",
+        ),
+        Panel("Trends that reach the limit", ((_rate("memdiag_agent_trends_total", "pod"), "{{pod}}"),)),
+        Panel(
+            "Reports of agents",
+            tuple(
+                (f"sum(increase(memdiag_agent_reports_{what}_total{{{_NAMESPACE}}}[$__rate_interval]))", what)
+                for what in ("delivered", "thinned", "rejected", "dropped")
+            ),
+        ),
+        Panel(
+            "Age of the oldest undelivered report",
+            ((f"max by (pod) (memdiag_agent_oldest_report_age_seconds{{{_NAMESPACE}}})", "{{pod}}"),),
+            "s",
+        ),
+        Panel(
+            "Undelivered reports",
+            (
+                (f"sum by (pod) (memdiag_agent_spool_reports{{{_NAMESPACE}}})", "{{pod}}, waiting"),
+                (f"sum by (pod) (memdiag_agent_dead_letters{{{_NAMESPACE}}})", "{{pod}}, refused"),
+            ),
+        ),
+        Panel("Their size", ((f"sum by (pod) (memdiag_agent_spool_bytes{{{_NAMESPACE}}})", "{{pod}}"),), "bytes"),
+        Panel("Containers sampled", ((f"sum by (pod) (memdiag_agent_containers{{{_NAMESPACE}}})", "{{pod}}"),)),
+        Panel(
+            "Agents that cannot read the kernel's log",
+            ((f"count(memdiag_agent_kernel_log_readable{{{_NAMESPACE}}} == 0)", "agents"),),
+        ),
+        Panel(
+            "Since the last sample, and the last delivery",
+            (
+                (f"max(memdiag_agent_last_sample_age_seconds{{{_NAMESPACE}}})", "sample"),
+                (f"max(memdiag_agent_last_delivery_age_seconds{{{_NAMESPACE}}})", "delivery"),
+            ),
+            "s",
+        ),
+        Panel(
+            "Inotify: watches refused, queues run over",
+            (
+                (_rate("memdiag_agent_watches_refused_total", "pod"), "{{pod}}, refused"),
+                (_rate("memdiag_agent_watch_overflows_total", "pod"), "{{pod}}, run over"),
+            ),
+        ),
+    ),
     "The operator itself": (
         Panel("API server's errors by code", ((_rate("memdiag_api_errors_total", "code"), "{{code}}"),), stacked=True),
         Panel(
@@ -96,6 +154,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
             "percentunit",
         ),
+        Panel("Changes of Resolved", ((_rate("memdiag_resolutions_total", "change"), "{{change}}"),), stacked=True),
         Panel(
             "Objects deleted by retention",
             ((_rate("memdiag_retention_deleted_total", "bound"), "{{bound}}"),),

@@ -111,16 +111,21 @@ def test_selectors_hold_what_never_changes_and_match_their_pods(objects: list[di
 def test_operator_meets_the_restricted_standard(objects: list[dict[str, Any]]) -> None:
     deployment = one(objects, "Deployment")
     spec = pod_spec(deployment)
-    assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    standby = any(each["kind"] == "Lease" for each in objects)
+    assert deployment["spec"]["replicas"] == (2 if standby else 1)
+    assert deployment["spec"].get("strategy") == (None if standby else {"type": "Recreate"})
     assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    group = spec["securityContext"].pop("fsGroup", None)
     assert spec["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 65532,
         "runAsGroup": 65532,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    assert all(set(volume) == {"name", "emptyDir"} for volume in spec["volumes"])
+    kinds = [next(iter(set(volume) - {"name"})) for volume in spec["volumes"]]
+    assert set(kinds) <= {"emptyDir", "secret"}
+    # a mounted Secret is readable to the operator's group alone
+    assert group == (65532 if "secret" in kinds else None)
     (container,) = spec["containers"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -167,6 +172,7 @@ def test_commands_fit_the_mounts_and_ports(defaults: list[dict[str, Any]]) -> No
         "--state-dir": mounts["state"],
         "--namespace": "$(POD_NAMESPACE)",
         "--health-port": str(agent["ports"][0]["containerPort"]),
+        "--kernel-log": "syslog",
     }
     (operator,) = pod_spec(one(defaults, "Deployment"))["containers"]
     words = operator["args"]
