@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.verdict.simulated import FAMILIES, simulate
-from memdiag.cli.diagnose import to_text
 from memdiag.cli.main import main
+from memdiag.cli.offline import finding_of
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import lines
 from memdiag.model.verdict import Action, Diagnosis, Forecast, Recommendation
+from memdiag.report.text import Screen, text
 
 BY_NAME = {family.name: family for family in FAMILIES}
 
@@ -67,7 +69,9 @@ def test_people_read_cause_evidence_and_advice(tmp_path: Path, capsys: pytest.Ca
         "Cause: Leak (HeapLeak), confidence",
         "Evidence:",
         "for Leak +",
-        "Recommended: FixLeak",
+        "Recommended: fix the leak",
+        "Memory over runs",
+        "OOM kill",
         "Until then:",
         "Next:",
     ):
@@ -85,10 +89,13 @@ def test_people_read_who_clamped_and_what_would_undo_the_advice() -> None:
         warnings=("vpa\x1b[0m owns it.",),
     )
     found = Diagnosis(None, None, 0.0, "calm", (), (), advice, Forecast(7200.0, 3600.0, None))
-    text = to_text("a.jsonl", Trace(()), found)
-    assert "Recommended: LowerLimit to 256 MiB\n  why\n  Held down by a quota.\n  Warning: vpa\\x1b[0m owns it." in text
-    assert "the limit is reached in about 2 hours (between 60 minutes and perhaps never)" in text
-    reached = to_text("a.jsonl", Trace(()), replace(found, forecast=Forecast(0.0, 0.0, None)))
+    said = text(finding_of("a.jsonl", Trace(()), found), Screen())
+    assert (
+        "Recommended: lower the limit to 256 MiB\n  why\n  Held down by a quota.\n  Warning: vpa\\x1b[0m owns it."
+        in said
+    )
+    assert "the limit is reached in about 2h (between 1h and perhaps never)" in said
+    reached = text(finding_of("a.jsonl", Trace(()), replace(found, forecast=Forecast(0.0, 0.0, None))), Screen())
     assert "Forecast: the limit has been reached." in reached
 
 
@@ -138,3 +145,26 @@ def test_a_cohort_makes_replicas_speak(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["diagnose", "--cohort", *names, "-o", "json"]) == 0
     for line in capsys.readouterr().out.splitlines():
         assert "replicas_rise" in {piece["name"] for piece in json.loads(line)["evidence"]}
+
+
+def test_yaml_is_a_document_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(leak(tmp_path / f"{seed}.jsonl", seed)) for seed in range(2)]
+    assert main(["diagnose", *names, "-o", "yaml"]) == 0
+    found = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [one["trace"] for one in found] == names
+    assert main(["diagnose", names[0], "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found[0]
+
+
+def test_html_is_one_page_for_all_traces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(leak(tmp_path / f"{seed}.jsonl", seed)) for seed in range(2)]
+    assert main(["diagnose", *names, "-o", "html"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<article>") == 2
+    assert page.count("Evidence for and against") == 2
+
+
+def test_without_a_readable_trace_there_is_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(tmp_path / "absent.jsonl"), "-o", "html"]) == 2
+    assert capsys.readouterr().out == ""

@@ -5,31 +5,39 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import sys
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import yaml
+
+from memdiag import __version__
+from memdiag.cli.offline import finding_of
+from memdiag.cli.terminal import Progress, screen_of
 from memdiag.diagnosis import diagnose
-from memdiag.diagnosis.words import duration
-from memdiag.model.quantity import human_bytes
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import LONGEST_LINE, TraceError, parse
-from memdiag.model.verdict import Action, Diagnosis, Evidence, Forecast, Recommendation
+from memdiag.model.verdict import Diagnosis, Recommendation
+from memdiag.report.finding import Finding
+from memdiag.report.page import page
+from memdiag.report.text import text
+from memdiag.report.words import moment, printable
 
 _EXAMPLE = """
 A trace is what `memdiag record` writes (JSON Lines, .gz is read as well). For example:
 
   memdiag record --cgroup /sys/fs/cgroup/kubepods.slice/.../cri-containerd-ID.scope -o checkout.jsonl.gz
   memdiag diagnose checkout.jsonl.gz
+  memdiag diagnose checkout.jsonl.gz -o html > checkout.html
   memdiag diagnose --cohort replicas/*.jsonl.gz -o json | jq -r '[.trace, .cause, .confidence] | @tsv'
 
 Exit status: 0 every trace was diagnosed, whatever the verdict; 2 a trace could not be used (the others still are).
 """
-_WORTH_A_WORD = 0.05
-"""Least weight of evidence that people are shown; programs get all of it."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -41,9 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        choices=("table", "json"),
+        choices=("table", "json", "yaml", "html"),
         default="table",
-        help="table is for people; json is one object a line",
+        help="table is for people, html a page for a browser; json is one object a line, yaml one document a trace",
     )
     parser.add_argument(
         "--cohort",
@@ -141,80 +149,23 @@ def to_object(name: str, found: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _safe(text: str) -> str:
-    """Return text without anything that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+def page_of(findings: Sequence[Finding], now: float) -> str:
+    """Return the HTML page of findings, made now (Unix seconds)."""
+    return page(findings, f"Made by memdiag {__version__} at {moment(now)}.", now)
 
 
-def _evidence_text(evidence: Sequence[Evidence]) -> Iterator[str]:
-    """Yield each statement once, with what it speaks for and against."""
-    statements: dict[str, list[Evidence]] = {}
-    for piece in evidence:
-        if abs(piece.weight) < _WORTH_A_WORD:
-            continue
-        statements.setdefault(piece.statement, []).append(piece)
-    for statement, pieces in statements.items():
-        yield f"  - {statement}"
-        told = ", ".join(f"{'for' if p.weight > 0 else 'against'} {p.cause.value} {p.weight:+.1f}" for p in pieces)
-        yield f"      {told}"
-
-
-def _advice_text(advice: Recommendation) -> Iterator[str]:
-    action = advice.action.value
-    if advice.limit_bytes is not None:
-        to = " to" if advice.action in {Action.RAISE_LIMIT, Action.LOWER_LIMIT} else ""
-        action += f"{to} {human_bytes(advice.limit_bytes)}"
-    if advice.range_bytes is not None:
-        low, high = advice.range_bytes
-        action += f" (between {human_bytes(low)} and {human_bytes(high)})"
-    if advice.request_bytes is not None:
-        action += f", request {human_bytes(advice.request_bytes)}"
-    yield f"Recommended: {action}"
-    yield f"  {advice.basis}"
-    yield from (f"  {text}" for text in advice.clamps)
-    yield from (f"  Warning: {text}" for text in advice.warnings)
-    if advice.stop_gap is not None:
-        gap = advice.stop_gap
-        lasts = duration(gap.uptime_seconds)
-        yield f"  Until then: a limit of {human_bytes(gap.limit_bytes)} lasts about {lasts} from each start."
-
-
-def _forecast_text(forecast: Forecast, seconds: float) -> str:
-    if seconds == 0:
-        return "Forecast: the limit has been reached."
-    low = None if forecast.low is None else duration(forecast.low)
-    high = "perhaps never" if forecast.high is None else duration(forecast.high)
-    between = "" if low is None else f" (between {low} and {high})"
-    return f"Forecast: the limit is reached in about {duration(seconds)}{between}."
-
-
-def to_text(name: str, trace: Trace, found: Diagnosis) -> str:
-    """Return one diagnosis for people."""
-    where = "/".join(part for part in (trace.namespace, trace.workload_name or trace.pod, trace.container) if part)
-    lines = [f"{name}: {where}" if where else name]
-    if found.cause is not None:
-        kind = "" if found.mechanism is None else f" ({found.mechanism.value})"
-        lines.append(f"Cause: {found.cause.value}{kind}, confidence {100 * found.confidence:.0f} %")
-    elif found.suspicion is not None:
-        kind = "" if found.suspicion.mechanism is None else f" ({found.suspicion.mechanism.value})"
-        percent = 100 * found.suspicion.confidence
-        lines.append(
-            f"Cause: none, nothing was killed; suspicion: {found.suspicion.cause.value}{kind}, {percent:.0f} %"
-        )
-    else:
-        lines.append("Cause: none, nothing was killed")
-    lines += [f"  {found.summary}", *_advice_text(found.recommendation)]
-    if found.forecast is not None and found.forecast.seconds_to_limit is not None:
-        lines.append(_forecast_text(found.forecast, found.forecast.seconds_to_limit))
-    if found.next_steps:
-        lines += ["Next:", *(f"  - {step}" for step in found.next_steps)]
-    if found.evidence:
-        lines += ["Evidence:", *_evidence_text(found.evidence)]
-    if found.missing:
-        lines += ["Missing:", *(f"  - {gap}" for gap in found.missing)]
-    if found.would_settle:
-        lines += ["To settle it:", *(f"  - {wish}" for wish in found.would_settle)]
-    return "\n".join(_safe(line) for line in lines)
+def _written(arguments: argparse.Namespace, named: Sequence[tuple[str, Diagnosis]], findings: list[Finding]) -> None:
+    """Print what was found in the form that is asked for."""
+    if arguments.output == "html":
+        print(page_of(findings, time.time()), end="")
+        return
+    for number, (name, found) in enumerate(named):
+        if arguments.output == "json":
+            print(json.dumps(to_object(name, found)))
+        elif arguments.output == "yaml":
+            print("---\n" + yaml.safe_dump(to_object(name, found), sort_keys=False, allow_unicode=True), end="")
+        else:
+            print(("\n" if number else "") + text(findings[number], screen_of(sys.stdout, os.environ)))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -225,12 +176,17 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             readable.append(_Read(name, _read(name)))
         except TraceError as error:
-            print(f"memdiag diagnose: {_safe(str(error))}", file=sys.stderr)
+            print(f"memdiag diagnose: {printable(str(error))}", file=sys.stderr)
             status = 2
-    for number, one in enumerate(readable):
-        found = diagnose(one.trace, _siblings(one, readable) if arguments.cohort else ())
-        if arguments.output == "json":
-            print(json.dumps(to_object(one.name, found)))
-        else:
-            print(("\n" if number else "") + to_text(one.name, one.trace, found))
+    named: list[tuple[str, Diagnosis]] = []
+    findings: list[Finding] = []
+    with Progress(sys.stderr, "diagnosing", len(readable)) as progress:
+        for one in readable:
+            siblings = _siblings(one, readable) if arguments.cohort else []
+            found = diagnose(one.trace, siblings)
+            named.append((one.name, found))
+            findings.append(finding_of(one.name, one.trace, found, siblings))
+            progress.step()
+    if findings:
+        _written(arguments, named, findings)
     return status

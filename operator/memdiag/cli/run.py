@@ -17,8 +17,10 @@ from types import FrameType
 from typing import IO, Any
 
 from memdiag.cli import scope
-from memdiag.cli.diagnose import to_object, to_text
+from memdiag.cli.diagnose import to_object
+from memdiag.cli.offline import finding_of
 from memdiag.cli.record import Recorder, interval, record
+from memdiag.cli.terminal import screen_of
 from memdiag.diagnosis import diagnose
 from memdiag.kernel.klog import KernelLog
 from memdiag.kernel.reader import CgroupReader
@@ -26,6 +28,7 @@ from memdiag.model.quantity import parse_bytes
 from memdiag.model.runtime import heap_settings
 from memdiag.model.trace import Trace
 from memdiag.model.tracefile import dump, header_line, parse
+from memdiag.report.text import Screen, text
 
 _EXAMPLE = """
 Needs cgroup v2 and the right to make a cgroup: root, or a delegated one.
@@ -182,11 +185,16 @@ class _Runs:
 def _tell(arguments: argparse.Namespace, name: str, lines: Sequence[str]) -> None:
     trace = parse(lines, name)
     found = diagnose(trace)
-    text = json.dumps(to_object(name, found)) if arguments.format == "json" else to_text(name, trace, found)
+    screen = screen_of(sys.stderr, os.environ) if arguments.output is None else Screen()
+    said = (
+        json.dumps(to_object(name, found))
+        if arguments.format == "json"
+        else text(finding_of(name, trace, found), screen)
+    )
     if arguments.output is None:
-        print(text, file=sys.stderr)
+        print(said, file=sys.stderr)
     else:
-        Path(arguments.output).write_text(text + "\n", encoding="utf-8")
+        Path(arguments.output).write_text(said + "\n", encoding="utf-8")
 
 
 def run(arguments: argparse.Namespace) -> int:

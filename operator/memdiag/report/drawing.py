@@ -74,7 +74,7 @@ _GAP = 7.0
 """Pixels between two runs."""
 _LEAST = 0.25
 """Width of the shortest run's slot, as a share of what all would have if they were alike."""
-_LETTER = 0.53
+_LETTER = 0.6
 """Mean width of a letter, as a share of the font's size."""
 _CROSS = 4.5
 
