@@ -2,6 +2,10 @@
 
 The command sees the host's whole file system read-only, one folder of its own (at the same path as on the host) to
 write to, and a cgroup v2 hierarchy at /sys/fs/cgroup whose memory, pids and cpu controllers are on.
+
+With a virtual clock (`time-travel=inf-cpu` of User-Mode Linux) processing takes no time, and time passes only while
+everybody sleeps: an hour of sleepers lasts seconds, and neither a slow nor a busy host changes what is seen. What takes
+processor time is not seen either: `cpu.stat` and PSI stand still, and a program that waits without sleeping waits for ever.
 """
 
 from __future__ import annotations
@@ -56,8 +60,11 @@ def run(
     timeout: float = 90,
     env: Mapping[str, str] | None = None,
     cwd: Path = REPOSITORY,
+    virtual_clock: bool = False,
 ) -> Result:
     """Run a command as root on a new kernel; `work` is the folder that it may write to (made if absent).
+
+    `timeout` is in seconds of the host.
 
     Raises TestbedError, with the console's tail, when the kernel does not end by itself within `timeout` seconds or
     dies under the command: that is the testbed's fault, never a finding.
@@ -78,6 +85,7 @@ def run(
     console = work / "console.log"
     words = [f"mem={memory}", "rootfstype=hostfs", "hostfs=/", "ro", f"init={init}", "con=null", "con0=fd:0,fd:1"]
     words += [f"uml_dir={work}", "umid=quick", "loglevel=4", "random.trust_cpu=on"]
+    words += ["time-travel=inf-cpu"] if virtual_clock else []
     # a process namespace of its own: the kernel's helpers end with it, however it ends
     sealed = ["unshare", "--fork", "--pid", "--kill-child=SIGKILL", str(kernel.program())]
     with console.open("w") as out:

@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--at-once", type=int, default=15, metavar="N", help="workloads at a time in one kernel (default: 15)")
     add("--guests", type=int, default=1, metavar="N", help="kernels side by side, one core each (default: 1)")
     add("--memory", default="5G", help="of each kernel (default: 5G)")
-    add("--minutes", type=float, default=60, help="begin nothing that would not be over by then (default: 60)")
+    add("--minutes", type=float, default=60, help="of this machine, after which a kernel is ended (default: 60)")
+    add("--real-clock", action="store_true", help="let processing take its time: cpu.stat and PSI then say something")
     return parser
 
 
@@ -74,9 +75,14 @@ def _record(names: Sequence[str], memory: str, arguments: argparse.Namespace, wo
         "testbed.workloads.guest",
         work,
         str(arguments.at_once),
-        str(arguments.minutes),
     ]
-    result = quick.run([*command, *names], work, memory=memory, timeout=60 * arguments.minutes + 120)
+    result = quick.run(
+        [*command, *names],
+        work,
+        memory=memory,
+        timeout=60 * arguments.minutes,
+        virtual_clock=not arguments.real_clock,
+    )
     if result.status or result.stderr:
         print(f"record: the guest said ({result.status}):\n{result.stderr[-4000:]}", file=sys.stderr)
 
