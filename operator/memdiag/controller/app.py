@@ -15,6 +15,7 @@ from typing import Any
 import kopf
 from kubernetes import client
 
+from memdiag.controller.alerting import alerting_of
 from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, no_history, subject_of
 from memdiag.controller.events import Events
 from memdiag.controller.health import HealthServer
@@ -108,12 +109,14 @@ def connection_of(configuration: client.Configuration) -> kopf.ConnectionInfo:
 
 
 class _Diagnoses:
-    """Asks for a new verdict when a user made a diagnosis or changed its spec."""
+    """Asks for a new verdict when a user made a diagnosis or changed its spec; alerts hear of every change."""
 
-    def __init__(self, ask: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, ask: Callable[[dict[str, Any]], None], tell: Callable[[Mapping[str, Any]], None]) -> None:
         self._ask = ask
+        self._tell = tell
 
     def changed(self, item: Mapping[str, Any]) -> None:
+        self._tell(item)
         status = item.get("status") or {}
         if status.get("observedGeneration") != item["metadata"].get("generation"):
             self._ask(dict(item))
@@ -138,7 +141,9 @@ class Operator:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._book = PodBook(self._pod_changed)
         self._pods = self._follow("pods", "/api/v1/pods", self._book)
-        self._mine = self._follow(DIAGNOSIS.plural, DIAGNOSIS.path(), _Diagnoses(self._spec_changed))
+        self._mine = self._follow(
+            DIAGNOSIS.plural, DIAGNOSIS.path(), _Diagnoses(self._spec_changed, self._diagnosis_changed)
+        )
         self._events = Events(self._api, self._metrics, options.instance)
         self._namespaces = Namespaces(
             options.include_namespaces, options.exclude_namespaces, selector=options.namespace_selector
@@ -164,6 +169,7 @@ class Operator:
             enabled=options.second_witness,
             agents=options.agents,
         )
+        self._alerting = alerting_of(self._api, options, self._events, self._metrics)
         self._worker = Worker(
             self._api,
             self._book,
@@ -218,6 +224,8 @@ class Operator:
             parts.append(asyncio.create_task(self._witness.run(), name="witness"))
             parts.append(asyncio.create_task(self._events.run(), name="events"))
             parts.append(asyncio.create_task(self._upkeep.run(), name="upkeep"))
+            if self._alerting is not None:
+                parts.append(asyncio.create_task(self._alerting.run(), name="alerting"))
             parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
             parts.append(asyncio.create_task(self._announce(watching), name="announce"))
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -247,6 +255,7 @@ class Operator:
             ("memdiag_report_queue_age_seconds", self._worker.queue_age),
             ("memdiag_pods", lambda: len(self._book)),
             ("memdiag_events_waiting", self._events.waiting),
+            ("memdiag_alerts_waiting", lambda: 0 if self._alerting is None else self._alerting.waiting()),
         ):
             self._metrics.read_gauge(name, read)
 
@@ -325,6 +334,10 @@ class Operator:
 
     def _spec_changed(self, item: dict[str, Any]) -> None:
         self._in_loop(self._ask, item)
+
+    def _diagnosis_changed(self, item: Mapping[str, Any]) -> None:
+        if self._alerting is not None:
+            self._in_loop(self._alerting.changed, item)
 
     def _ask(self, item: dict[str, Any]) -> None:
         task = asyncio.create_task(self._diagnose(item), name="changed diagnosis")

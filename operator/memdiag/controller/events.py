@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,6 +115,29 @@ def events_of(written: Written, instance: str) -> Iterator[dict[str, Any]]:
         own = [kill for kill in oldest_first if kill.spec.pod.uid == uid]
         count = sum(kill.kills for kill in own)
         yield _event(written, {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}, count, own, instance)
+
+
+def notice(item: Mapping[str, Any], reason: str, message: str, instance: str, moment: float) -> dict[str, Any]:
+    """Return a warning on a diagnosis itself; the same reason is one Event, brought up to date."""
+    metadata = item["metadata"]
+    namespace, name, uid = metadata["namespace"], metadata["name"], str(metadata.get("uid", ""))
+    regarding = {"apiVersion": API_VERSION, "kind": DIAGNOSIS.name, "name": name, "namespace": namespace, "uid": uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": event_name(reason, name, uid), "namespace": namespace},
+        "involvedObject": regarding,
+        "reason": reason,
+        "message": message[:LONGEST_NOTE],
+        "type": "Warning",
+        "action": "Alert",
+        "count": 1,
+        "firstTimestamp": second(moment),
+        "lastTimestamp": second(moment),
+        "source": {"component": COMPONENT},
+        "reportingComponent": REPORTING_CONTROLLER,
+        "reportingInstance": instance[:128],
+    }
 
 
 class Events:

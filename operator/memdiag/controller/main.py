@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from memdiag.alerts.settings import SettingsError
 from memdiag.controller import logs
 from memdiag.controller.app import Operator
 from memdiag.controller.lease import LeaseLostError
@@ -30,13 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.namespace:
         print("memdiag operator: --namespace is needed: the namespace that memdiag is installed in", file=sys.stderr)
         return 2
+    if (arguments.alerts is None) != (arguments.alerts_secret is None):
+        print("memdiag operator: --alerts and --alerts-secret go together", file=sys.stderr)
+        return 2
     logs.configure()
     try:
         api_client = connect(arguments.kubeconfig)
-    except PermanentError as error:
+        operator = Operator(api_client, options_of(arguments), _verdict)
+    except (PermanentError, SettingsError) as error:
         print(f"memdiag operator: {error}", file=sys.stderr)
         return 2
-    operator = Operator(api_client, options_of(arguments), _verdict)
     try:
         asyncio.run(_until_signal(operator))
     except LeaseLostError as error:

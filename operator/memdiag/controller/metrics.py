@@ -29,11 +29,16 @@ _HISTOGRAM = (
     "memdiag_kill_to_diagnosis_seconds",
     "Seconds from a kill to the diagnosis that counts it; kills older than the installation are left out.",
 )
+_ALERT_HISTOGRAM = (
+    "memdiag_kill_to_alert_seconds",
+    "Seconds from the last kill to Slack's acceptance of a diagnosis's first message, outside a storm.",
+)
 _GAUGES = {
     "memdiag_report_queue_depth": "Reports that are under way.",
     "memdiag_report_queue_age_seconds": "For how long the longest due report has been waiting to be worked off.",
     "memdiag_pods": "Pods that the operator follows.",
     "memdiag_events_waiting": "Events that wait to be written.",
+    "memdiag_alerts_waiting": "Diagnoses whose message waits to be sent.",
 }
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
@@ -65,6 +70,25 @@ class EventOutcome(StrEnum):
     WRITTEN = "written"
     DROPPED = "dropped"
     REFUSED = "refused"
+
+
+class AlertKind(StrEnum):
+    """What was to be sent to Slack."""
+
+    MESSAGE = "message"
+    SUMMARY = "summary"
+    UPDATE = "update"
+    PICTURE = "picture"
+
+
+class AlertOutcome(StrEnum):
+    """What became of it: an attempt that is retried counts as busy or uncertain, and once more for how it ends."""
+
+    SENT = "sent"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+    BUSY = "busy"
+    UNCERTAIN = "uncertain"
 
 
 class WatchEnd(StrEnum):
@@ -123,11 +147,15 @@ class Metrics:
         name, text = _HISTOGRAM
         self.kill_to_diagnosis = Histogram(name, text, buckets=_SECONDS, registry=self.registry)
         self.families.append(Family(name, "histogram", {}, 1, text))
+        name, text = _ALERT_HISTOGRAM
+        self.kill_to_alert = Histogram(name, text, buckets=_SECONDS, registry=self.registry)
+        self.families.append(Family(name, "histogram", {}, 1, text))
         self.reports = self._counter("memdiag_reports", "Reports that were worked off.", outcome=ReportOutcome)
         self.suspects = self._counter(
             "memdiag_suspects", "Containers that ended with 137 and are not called OOMKilled.", outcome=SuspectOutcome
         )
         self.events = self._counter("memdiag_events", "Kubernetes Events.", outcome=EventOutcome)
+        self.alerts = self._counter("memdiag_alerts", "What was sent to Slack.", kind=AlertKind, outcome=AlertOutcome)
         self.watch_restarts = self._counter(
             "memdiag_watch_restarts", "Watches that were begun anew.", collection=COLLECTIONS, reason=WatchEnd
         )

@@ -50,6 +50,9 @@ class Options:
     """Where two weeks of the workloads' history may be asked for."""
     standby: bool = False
     """Others of the same installation may run: work only while holding the Lease."""
+    alerts: Path | None = None
+    """The settings of alerts; without them nobody is told."""
+    alerts_secret: Path | None = None
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -137,6 +140,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="work only while holding the Lease `memdiag-operator` in memdiag's namespace: for a second replica",
     )
+    parser.add_argument(
+        "--alerts", type=Path, metavar="FILE", help="settings of Slack alerts as JSON, as the chart writes them"
+    )
+    parser.add_argument(
+        "--alerts-secret", type=Path, metavar="FILE", help="holds the bot token, or the incoming webhook's URL"
+    )
     keep = Keep()
     for word, default, most in (
         ("workload", keep.workload, _MOST_KEPT),
@@ -189,4 +198,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
         keep=Keep(arguments.keep_per_workload, arguments.keep_per_namespace, arguments.keep_in_cluster),
         store=_store(arguments),
         standby=arguments.standby,
+        alerts=arguments.alerts,
+        alerts_secret=arguments.alerts_secret,
     )

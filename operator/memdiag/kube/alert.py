@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -16,6 +17,15 @@ LONGEST_CHANNEL = 80
 
 Channel = Annotated[str, Field(max_length=LONGEST_CHANNEL + 1)]
 Identity = Annotated[str, Field(max_length=64)]
+
+
+class AlertPicture(StrEnum):
+    """What became of the chart."""
+
+    SENT = "Sent"
+    REFUSED = "Refused"
+    NONE = "None"
+    """There was nothing to draw."""
 
 
 class AlertClaim(Shape):
@@ -58,7 +68,7 @@ class Alert(Shape):
     claim: AlertClaim | None = None
     told: AlertTold | None = None
     sent: Annotated[tuple[Time, ...], Field(max_length=MOST_SENT)] = ()
-    """When messages of the last hour were accepted, oldest first."""
-    pictured: bool = False
-    """The chart was uploaded, or Slack refused it for good."""
+    """When messages of the last hour were accepted, oldest first; the last one is kept longer."""
+    picture: AlertPicture | None = None
+    """What became of the chart; absent before it was tried, and with a webhook."""
     refusal: AlertRefusal | None = None
