@@ -7,7 +7,7 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -49,6 +49,7 @@ _LEASE_TOO_OLD = 30.0
 _KINDS_PAUSE = 5.0
 _NAMESPACES_PAUSE = 0.2
 _THREADS = 16
+_Part = Coroutine[Any, Any, None]
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -220,14 +221,7 @@ class Operator:
             await self._choose(stop)
             self._pods.start()
             self._mine.start()
-            parts.append(asyncio.create_task(self._worker.run(), name="worker"))
-            parts.append(asyncio.create_task(self._witness.run(), name="witness"))
-            parts.append(asyncio.create_task(self._events.run(), name="events"))
-            parts.append(asyncio.create_task(self._upkeep.run(), name="upkeep"))
-            if self._alerting is not None:
-                parts.append(asyncio.create_task(self._alerting.run(), name="alerting"))
-            parts.append(asyncio.create_task(self._kopf(stop), name="kopf"))
-            parts.append(asyncio.create_task(self._announce(watching), name="announce"))
+            parts += [asyncio.create_task(part, name=name) for name, part in self._parts(stop, watching)]
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
@@ -242,6 +236,17 @@ class Operator:
             await asyncio.to_thread(self._lease.release)
             if health is not None:
                 health.stop()
+
+    def _parts(self, stop: asyncio.Event, watching: Callable[[], None]) -> Iterator[tuple[str, _Part]]:
+        """Yield what runs from the start to the end."""
+        yield "worker", self._worker.run()
+        yield "witness", self._witness.run()
+        yield "events", self._events.run()
+        yield "upkeep", self._upkeep.run()
+        if self._alerting is not None:
+            yield "alerting", self._alerting.run()
+        yield "kopf", self._kopf(stop)
+        yield "announce", self._announce(watching)
 
     def _follow(self, collection: str, path: str, sink: Sink, selector: str = "") -> ListWatch:
         restarts = self._metrics.watch_restarts
