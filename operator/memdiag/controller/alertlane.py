@@ -63,9 +63,8 @@ class Lane:
         busy = uncertain = 0
         while True:
             await self.turn()
-            self._free = self._clock() + self._spacing
             try:
-                return await asyncio.to_thread(call)
+                return await self._do(call)
             except BusyError as error:
                 busy += 1
                 if busy >= BUSY_ATTEMPTS:
@@ -78,6 +77,13 @@ class Lane:
                     raise
                 tried(error)
                 self._later(self._spacing * 2)
+
+    async def _do(self, call: Callable[[], _T]) -> _T:
+        """Do what blocks; the next turn is counted from its end, as nobody knows when within it Slack looked."""
+        try:
+            return await asyncio.to_thread(call)
+        finally:
+            self._free = self._clock() + self._spacing
 
     def _later(self, seconds: float) -> None:
         self._free = max(self._free, self._clock() + seconds)
