@@ -5,7 +5,7 @@ write to, and a cgroup v2 hierarchy at /sys/fs/cgroup whose memory, pids and cpu
 
 With a virtual clock (`time-travel=inf-cpu` of User-Mode Linux) processing takes no time, and time passes only while
 everybody sleeps: an hour of sleepers lasts seconds, and neither a slow nor a busy host changes what is seen. What takes
-processor time is not seen either: `cpu.stat` and PSI stand still, and a program that waits without sleeping waits for ever.
+processor time is not seen either: `cpu.stat` and PSI stand still, and who waits without sleeping waits for ever.
 """
 
 from __future__ import annotations
