@@ -25,6 +25,8 @@ LEAST_BESIDE_LARGE_HEAP = 0.92
 """The same for a leak where the runtime's heap may pass the limit: garbage that nobody had to collect rises alike."""
 MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "heap above the limit": 0.1, "one life": 0.1, "several lives": 0.2}
 """A low limit is no verdict while a leak is likelier than this, by what was seen: more memory only hides a leak."""
+MOST_CLIMB_BESIDE_LOW = 0.3
+"""Nor while the floor climbs all the time under the peaks, by so much weight for a leak."""
 LEAST_SUSPICION = 0.5
 """Probability at which a living container is suspected of something."""
 
@@ -60,7 +62,9 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     doubts = (found.limit is None) + any(not one.whole for one in found.series)
     doubts += found.kill is not None and not found.kill.certain
     confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
-    hides = first is Cause.UNDERESTIMATED_LIMIT and chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[_seen(found)]
+    climb = math.fsum(e.weight for e in evidence if e.name == "floor_climbs" and e.cause is Cause.LEAK)
+    likely = chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[_seen(found)]
+    hides = first is Cause.UNDERESTIMATED_LIMIT and (likely or climb >= MOST_CLIMB_BESIDE_LOW)
     beside_heap = first is Cause.LEAK and found.runtime.cap_above_limit
     least = LEAST_BESIDE_LARGE_HEAP if beside_heap else LEAST_CONFIDENCE[first]
     return _Choice(first, confidence, confidence >= least and not hides)
