@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memdiag.diagnosis.series import MOST_POINTS, Series, limit_of, series_of, thinned
 from memdiag.diagnosis.which_kill import find_kill
-from memdiag.model.trace import Level, Trace, TraceKill
+from memdiag.model.trace import Level, Run, Sample, Trace, TraceKill
 from tests.diagnosis.lives import BEGIN, MIB, container, life
 
 CURVES = st.lists(st.floats(0, 1e12), max_size=3000)
@@ -136,3 +136,9 @@ def test_the_usual_distance_of_samples_near_the_end_is_the_median() -> None:
 def test_the_newest_limit_that_the_kernel_said_counts() -> None:
     assert limit_of(container(life([1], limit=50), life([1], limit=80), limit=10)) == 80 * MIB
     assert limit_of(Trace((), limit_bytes=5)) == 5
+
+
+def test_points_are_in_order_though_the_clock_was_set_back() -> None:
+    samples = tuple(Sample(t, Level(stat={"anon": 1})) for t in (-3e-305, 1.0, 1980.0, 0.0))
+    (one,) = series_of(Trace((Run(samples=samples),)), None)
+    assert [age for age, _ in one.points] == sorted(age for age, _ in one.points)

@@ -146,7 +146,7 @@ def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
                     run=life,
                     begin=begin,
                     life=max(end - begin, 1e-3),
-                    points=thinned([(t - begin, demand) for t, demand in points]),
+                    points=thinned(sorted((t - begin, demand) for t, demand in points)),  # a clock may be set back
                     killed=within or _killed(run, newest, kill),
                     ended=within or run.end is not None,
                     start_seen=begin > first or run.started is not None,

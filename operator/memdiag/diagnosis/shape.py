@@ -15,6 +15,8 @@ _END_SHARE = 0.05
 _END_STEPS = 2.5
 _EXCURSION = 0.1
 _LEAST_WAY = 0.25
+_LEAST_SPAN = 1e-6
+"""Seconds between first and last sample below which a life has no shape: times are Unix seconds in binary64."""
 _START_SHARES = (0.2, 0.35, 0.5)
 """Shares of a life within which a program may still be starting, tried in this order."""
 _LEVEL = 0.08
@@ -148,8 +150,8 @@ def shape_of(series: Series, limit: float) -> Shape | None:
     if len(before) < 3:
         before = points[:-1] if series.killed else points
     span = before[-1][0]
-    if span <= 0:
-        return None  # every sample bears the same time
+    if span < _LEAST_SPAN:
+        return None  # every sample bears much the same time
     floor = _bins(before, span, max(3, min(_MOST_BINS, max(len(before) // 3, min(len(before) // 2, 8)))))
     started = _started(floor, span, limit)
     ages = [age for age, _ in started]
