@@ -32,8 +32,8 @@ def _rate(metric: str, by: str, more: str = "") -> str:
     return f"sum by ({by}) (increase({metric}{{{_NAMESPACE}{more}}}[$__rate_interval]))"
 
 
-def _quantile(share: float) -> str:
-    rates = f"rate(memdiag_kill_to_diagnosis_seconds_bucket{{{_NAMESPACE}}}[$__rate_interval])"
+def _quantile(share: float, of: str = "memdiag_kill_to_diagnosis_seconds") -> str:
+    rates = f"rate({of}_bucket{{{_NAMESPACE}}}[$__rate_interval])"
     return f"histogram_quantile({share}, sum by (le) ({rates}))"
 
 
@@ -72,6 +72,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((_rate("memdiag_suspects_total", "outcome"), "{{outcome}}"),),
         ),
         Panel("Events by outcome", ((_rate("memdiag_events_total", "outcome"), "{{outcome}}"),), stacked=True),
+    ),
+    "Slack": (
+        Panel(
+            "Messages by kind and outcome", ((_rate("memdiag_alerts_total", "kind, outcome"), "{{kind}} {{outcome}}"),)
+        ),
+        Panel("Messages waiting", ((f"sum(memdiag_alerts_waiting{{{_NAMESPACE}}})", "messages"),)),
+        Panel(
+            "From the kill to the first message",
+            tuple(
+                (_quantile(share, "memdiag_kill_to_alert_seconds"), name)
+                for share, name in ((0.5, "median"), (0.99, "99 in 100"))
+            ),
+            unit="s",
+        ),
     ),
     "The agents": (
         Panel(
