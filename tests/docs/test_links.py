@@ -7,9 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.docs.pages import INDEX, REPOSITORY, anchors, links, pages
+from tests.docs.pages import INDEX, REPOSITORY, anchors, links, pages, spoken
 
 HOME = {"https", "http"}
+ROOTS = ("bench/", "charts/", "crds/", "docs/", "examples/", "fuzz/", "operator/", "requirements/", "testbed/", "tests/")
 
 
 def name(page: Path) -> str:
@@ -54,3 +55,10 @@ def test_the_readme_leads_to_the_index() -> None:
 def test_headings_of_a_page_are_told_apart() -> None:
     for page in pages():
         assert not {anchor for anchor in anchors(page) if anchor.endswith("-1")}, name(page)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    for word in spoken(page):
+        if word.text.startswith(ROOTS) and " " not in word.text:
+            assert list(REPOSITORY.glob(word.text.rstrip("/"))), str(word)
