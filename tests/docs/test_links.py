@@ -10,7 +10,7 @@ import pytest
 from tests.docs.pages import INDEX, REPOSITORY, anchors, links, pages, spoken
 
 HOME = {"https", "http"}
-ROOTS = ("bench/", "charts/", "crds/", "docs/", "examples/", "fuzz/", "operator/", "requirements/", "testbed/", "tests/")
+ROOTS = ("bench/", "charts/", "docs/", "examples/", "fuzz/", "operator/", "requirements/", "testbed/", "tests/")
 
 
 def name(page: Path) -> str:
