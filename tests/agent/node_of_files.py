@@ -110,8 +110,11 @@ class FileNode:
             self.kills[path] += kills
             self._count(path)
 
-    def kill(self, container: str, times: Sequence[float]) -> None:
-        """Kill a process of a container at each of these times (Unix seconds); the agent looks at the last."""
+    def kill(self, container: str, times: Sequence[float], limit: str | None = None) -> None:
+        """Kill a process of a container at each of these times (Unix seconds); the agent looks at the last.
+
+        `limit` is the cgroup whose limit is hit, the container's own if it is None.
+        """
         reports = []
         for time in times:
             self.number += 1
@@ -120,7 +123,7 @@ class FileNode:
                 OomReport(
                     time=time - NOW,
                     constraint=Constraint.MEMCG,
-                    oom_memcg=f"{PARENT}/{container}",
+                    oom_memcg=limit or f"{PARENT}/{container}",
                     task_memcg=f"{PARENT}/{container}",
                     group_kill=False,
                     victims=(Victim(self.number, "worker", 100 * MIB, MIB, 0, MIB, 900),),

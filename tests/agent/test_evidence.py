@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from memdiag.agent.detector import Kill
 from memdiag.agent.evidence import Scene, freeze
@@ -8,6 +9,8 @@ from memdiag.agent.store import HistoryStore
 from memdiag.model.kill import Constraint, LimitHit, OomReport, Task
 from memdiag.model.report import Report, to_object
 from memdiag.model.trace import Level, Sample, Victim
+from tests.agent import node_of_files
+from tests.agent.node_of_files import MIB, FileNode
 
 UID = "0f2f1e2a-3b4c-4d5e-8f60-718293a4b5c6"
 A, B = "a" * 64, "b" * 64
@@ -84,6 +87,25 @@ def test_the_kernels_words_go_to_the_level_that_they_are_about() -> None:
     assert (pod.container.current, pod.pod.current) == (1, 4096)
     above = frozen(kill(LimitHit.ANCESTOR, "/kubepods"), scene)
     assert above.ancestors["/kubepods"].current == 4096
+
+
+def test_a_pods_kill_shows_what_each_container_held() -> None:
+    scene = Scene(NOW, usage={A: 120, B: 30})
+    assert frozen(kill(LimitHit.POD, POD), scene).shares == {A: 120, B: 50, "c" * 64: 30}, (
+        "the table's, where it is more"
+    )
+    assert frozen(kill(LimitHit.CONTAINER, f"{POD}/{A}"), scene).shares == {}
+
+
+def test_the_pods_living_containers_are_read_and_the_victims_last_reading_is_kept(tmp_path: Path) -> None:
+    node = FileNode(tmp_path, node_of_files.A, node_of_files.B)
+    for name, size in ((node_of_files.A, 1), (node_of_files.B, 7)):
+        (node.root / node_of_files.PARENT[1:] / name / "memory.current").write_text(f"{size * MIB}\n")
+    node.kill(node_of_files.A, [node_of_files.NOW + 1], limit=node_of_files.PARENT)
+    (spec,) = node.specs(node_of_files.A)
+    shares = {share["containerID"]: share["bytes"] // MIB for share in spec["kill"]["shares"]}
+    assert shares == {node_of_files.A: 127, node_of_files.B: 7}
+    node.stop()
 
 
 def test_the_kill_itself_is_the_histories_last_sample() -> None:

@@ -106,6 +106,9 @@ def test_the_pods_limit_is_named(result: dict[str, Any]) -> None:
     assert spec["kill"]["limitHitCgroup"].endswith(".slice")
     assert spec["kill"]["limitBytes"] == 24 * 2**20
     assert spec["pod"]["current"] == spec["kill"]["usageBytes"]
+    fullest = spec["kill"]["shares"][0]
+    assert fullest["containerID"] == IDS["pod_limit"]
+    assert fullest["bytes"] > 0.8 * 24 * 2**20
 
 
 def test_a_container_of_less_than_a_second_and_one_with_a_hostile_name(result: dict[str, Any]) -> None:

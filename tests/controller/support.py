@@ -78,6 +78,7 @@ def report(pod_uid: str, container_id: str, when: float, **changes: Any) -> Repo
             lines=("Memory cgroup out of memory: Killed process 4711 (python3) anon-rss:126976kB",),
         ),
         "limit_hit": LimitHit.POD,
+        "limit_hit_cgroup": f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{pod_uid}.slice",
         "container_died": True,
         "container": samples[-1].level,
         "history": encode([(HistoryRun(container_id, samples[0].t, when, killed=True), samples)]),
@@ -341,7 +342,7 @@ class MemoryApi:
         namespace = path.split("/")[5] if "/namespaces/" in path else None
         items = [
             copy.deepcopy(item)
-            for place, item in self.objects.items()
+            for place, item in list(self.objects.items())
             if f"/{plural}/" in place
             and (namespace is None or item["metadata"]["namespace"] == namespace)
             and (not label or item["metadata"].get("labels", {}).get(label) == value)

@@ -18,7 +18,7 @@ from memdiag.model.history import HistoryRun, encode
 from memdiag.model.identity import UNKNOWN_CONTAINER_ID
 from memdiag.model.kill import LimitHit, OomReport
 from memdiag.model.report import FoldedKills, Report, to_spec
-from tests.controller.support import ended, identity, pod_object, ramp, report, running
+from tests.controller.support import MIB, ended, identity, pod_object, ramp, report, running
 
 NOW = 1_700_000_000.0
 WEB = Workload("apps/v1", "Deployment", "web", "uid-web")
@@ -61,6 +61,33 @@ def test_whose_limit_in_effect(hit: LimitHit, pod_limit: str | None, wanted: Lim
     spec = built(report("uid-1", identity(1), NOW, limit_hit=hit), make_pod(running("app", identity(1)), **extra))
     assert spec.kill.limit_hit is wanted
     assert words in spec.kill.explanation
+
+
+def test_who_filled_the_pods_limit_is_said_by_name_and_share() -> None:
+    pod = make_pod(running("app", identity(1)), running("proxy", identity(2)), names=("app", "proxy"))
+    shares = {identity(2): 5 * MIB, identity(1): 120 * MIB, identity(9): MIB}
+    spec = built(report("uid-1", identity(1), NOW, shares=shares), pod)
+    assert [(share.container, share.percent) for share in spec.kill.shares] == [("app", 94), ("proxy", 4)]
+    assert "the container's own limit was hit" in spec.kill.explanation
+    assert spec.kill.explanation.endswith("Container app filled it: it held 120 MiB, 94 %.")
+    assert spec.kill.limit_hit_cgroup is not None
+    assert spec.kill.limit_hit_cgroup.endswith("-poduid-1.slice")
+
+
+def test_who_died_need_not_be_who_filled_it() -> None:
+    pod = make_pod(running("app", identity(1)), running("proxy", identity(2)), names=("app", "proxy"))
+    shares = {identity(1): 70 * MIB, identity(2): 20 * MIB}
+    words = built(report("uid-1", identity(2), NOW, shares=shares), pod).kill.explanation
+    assert "Container app filled it: it held 70 MiB, 55 %." in words
+    assert "The kernel killed in container proxy, which held 20 MiB." in words
+    assert "29 % was in no container's hands" in words
+
+
+def test_the_longest_explanation_fits() -> None:
+    names = ("a" * 63, "b" * 63)
+    pod = make_pod(*(running(name, identity(at + 1)) for at, name in enumerate(names)), names=names)
+    shares = {identity(1): 1, identity(2): 70 * MIB}
+    assert len(built(report("uid-1", identity(1), NOW, shares=shares), pod).kill.explanation) <= 512
 
 
 def test_a_kill_of_the_node_shows_nothing_of_other_tenants() -> None:

@@ -62,6 +62,7 @@ def full_report(text: str = "weird \x1b[31m\u00e9 name") -> Report:
         container_died=False,
         found_late=True,
         victim_count=40,
+        shares={f"{number:064x}": number for number in range(9)},
         container=FULL,
         pod=FULL,
         ancestors={f"/{number}{text}": FULL for number in range(9)},

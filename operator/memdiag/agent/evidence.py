@@ -35,6 +35,8 @@ class Scene:
     pod: Level | None = None
     ancestors: Mapping[str, Level] = field(default_factory=dict)
     node: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each container of the pod held, by container ID: the victim's as read last."""
     missing: tuple[str, ...] = ()
 
 
@@ -121,6 +123,23 @@ def own_part(kill: Kill, owner: Mapping[int, str], own: frozenset[str]) -> tuple
     )
 
 
+def shares_of(kill: Kill, usage: Mapping[str, int], owner: Mapping[int, str]) -> dict[str, int]:
+    """Return the bytes that each container held when the pod's limit was hit, nothing for another kill.
+
+    A reading may be a second old and a kill comes fast: what the kernel's task table shows of a container is the least
+    that it held. `owner` says the container of a pid.
+    """
+    if kill.limit_hit is not LimitHit.POD:
+        return {}
+    seen: dict[str, int] = {}
+    victims = {victim.pid for victim in kill.report.victims}
+    for task in kill.report.tasks:
+        container = kill.container_id if task.pid in victims else owner.get(task.pid)
+        if container is not None:
+            seen[container] = seen.get(container, 0) + (task.rss or 0)
+    return {container: max(usage.get(container, 0), seen.get(container, 0)) for container in usage.keys() | seen.keys()}
+
+
 def freeze(
     kill: Kill,
     scene: Scene,
@@ -166,6 +185,7 @@ def freeze(
         cgroup_path=scene.cgroup_path,
         found_late=found_late,
         victim_count=len(report.victims) or None,
+        shares=shares_of(kill, scene.usage, owner),
         container=container,
         pod=pod_level,
         ancestors=dict(reversed(ancestors.items())),

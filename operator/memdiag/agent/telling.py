@@ -17,7 +17,7 @@ from memdiag.agent.pids import PidMap
 from memdiag.agent.sampler import Sampler
 from memdiag.agent.spool import Spool
 from memdiag.agent.store import HistoryStore
-from memdiag.agent.watch import Node
+from memdiag.agent.watch import Node, Pod
 from memdiag.kernel.paths import contains
 from memdiag.kernel.reader import CgroupGoneError, CgroupReader
 from memdiag.model.identity import UNKNOWN_CONTAINER_ID, report_name
@@ -142,6 +142,7 @@ class Teller:
             return scene
         scene.container = last
         if pod is not None:
+            scene.usage = self._usage(kill, pod, last)
             scene.pod = self._level(pod.reader)
             scene.ancestors = {
                 path: level
@@ -151,6 +152,23 @@ class Teller:
         if scene.pod is not None:
             scene.missing = ("pod, ancestors, nodeMemory: read just after the kill",)
         return scene
+
+    @staticmethod
+    def _usage(kill: Kill, pod: Pod, last: Level | None) -> dict[str, int]:
+        """Return what the pod's containers hold, where its limit was hit; of the victim what it held before."""
+        if kill.limit_hit is not LimitHit.POD:
+            return {}
+        found = {}
+        for container in pod.containers.values():
+            try:
+                size = container.reader.current()
+            except CgroupGoneError:
+                continue
+            if size is not None and container.container_id != kill.container_id:
+                found[container.container_id] = size
+        if last is not None and last.current is not None:
+            found[kill.container_id] = last.current
+        return found
 
     @staticmethod
     def _level(reader: CgroupReader, *, light: bool = False) -> Level | None:
@@ -281,6 +299,7 @@ class Teller:
             self._freeze(kill, scene, fold.boot_id, fold.ordinal, found_late=late),
             fold=FoldedKills(fold.count, fold.first, fold.last),
             victim_count=fold.victim_count or None,
+            shares={},
             container_died=fold.died,
         )
         name = report_name(fold.boot_id, fold.container_id, fold.ordinal)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from memdiag.controller.podbook import PastRun
 from memdiag.controller.resolve import Resolved
+from memdiag.controller.shares import in_words, shares_of
 from memdiag.kube.fields import History, Victim
 from memdiag.kube.kinds import API_VERSION, INCIDENT
 from memdiag.kube.memory_incident import (
@@ -95,8 +96,8 @@ def limit_in_effect(report: MemoryReportSpec, pod: Pod) -> tuple[LimitHit, str]:
     match kill.limit_hit:
         case LimitHit.POD if pod.limit is None:
             return LimitHit.CONTAINER, (
-                f"The pod's cgroup reached its limit{size}, which is the sum of its containers' limits and is usually "
-                "reached just before the container's own: in effect the container's limit was hit."
+                f"The pod's cgroup reached its limit{size}, the sum of its containers' limits, which is usually "
+                "reached just before the container's own: in effect the container's own limit was hit."
             )
         case LimitHit.POD:
             return LimitHit.POD, f"The pod's cgroup reached the limit{size} that the pod sets for all its containers."
@@ -150,9 +151,10 @@ def _name(report: MemoryReportSpec, pod: Pod, container: str, *, died: bool) -> 
     return incident_name(pod.name, container, pod.uid, report.container_id, None if is_the_end else report.ordinal)
 
 
-def _kill(report: MemoryReportSpec, pod: Pod, *, died: bool) -> Kill:
+def _kill(report: MemoryReportSpec, pod: Pod, container: str, past: Mapping[str, PastRun], *, died: bool) -> Kill:
     kill = report.kill
     hit, explanation = limit_in_effect(report, pod)
+    shares = shares_of(report, container, pod, past)
     victim, rss = _victim_text(kill.victims[0] if kill.victims else None)
     return Kill(
         time=kill.time,
@@ -161,7 +163,7 @@ def _kill(report: MemoryReportSpec, pod: Pod, *, died: bool) -> Kill:
         container_died=None if report.fold is None else died,
         limit_hit=hit,
         limit_hit_cgroup=kill.limit_hit_cgroup if kill.limit_hit in _OWN_POD else None,
-        explanation=explanation,
+        explanation=f"{explanation} {in_words(shares, container)}".strip(),
         constraint=kill.constraint,
         group_kill=kill.group_kill,
         victims=kill.victims,
@@ -170,6 +172,7 @@ def _kill(report: MemoryReportSpec, pod: Pod, *, died: bool) -> Kill:
         victim_rss=rss,
         usage_bytes=kill.usage_bytes,
         limit_bytes=kill.limit_bytes,
+        shares=shares,
         tasks=kill.tasks,
         other_pods=kill.other_pods,
         kernel_log=_kernel_log(report),
@@ -239,7 +242,7 @@ def from_report(
         **common(pod, resolved, workload, report.container_id),
         node=report.node,
         source=Source.KERNEL,
-        kill=_kill(report, pod, died=died),
+        kill=_kill(report, pod, resolved.name, past, died=died),
         memory=report.container,
         pod_memory=report.pod,
         ancestors=report.ancestors,

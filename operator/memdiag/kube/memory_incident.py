@@ -36,7 +36,7 @@ from memdiag.kube.fields import (
     Victims,
 )
 from memdiag.model.kill import Constraint, KillKind, LimitHit
-from memdiag.model.report import MOST_ANCESTORS
+from memdiag.model.report import MOST_ANCESTORS, MOST_SHARES
 
 MOST_LATE = 4
 MOST_MISSING = 24
@@ -73,6 +73,14 @@ class WorkloadReference(Shape):
     name: ObjectName
 
 
+class Share(Shape):
+    """What one container of the pod held of the pod's limit at the kill."""
+
+    container: ContainerName
+    bytes: Count
+    percent: Annotated[int, Field(ge=0, le=100)]
+
+
 class Kill(Shape):
     """The kill itself."""
 
@@ -98,6 +106,8 @@ class Kill(Shape):
     """The first victim's resident memory, rounded, for people."""
     usage_bytes: Count | None = None
     limit_bytes: Count | None = None
+    shares: Annotated[tuple[Share, ...], Field(max_length=MOST_SHARES)] = ()
+    """Where the pod's limit was hit: which containers filled it, the fullest first."""
     tasks: Tasks = ()
     """Tasks of the victim's own pod at the kill."""
     other_pods: OtherPods | None = None

@@ -29,7 +29,15 @@ from memdiag.kube.fields import (
     Victims,
 )
 from memdiag.model.kill import Constraint, LimitHit
-from memdiag.model.report import LONGEST_REASON, MOST_ANCESTORS, MOST_MISSING
+from memdiag.model.report import LONGEST_REASON, MOST_ANCESTORS, MOST_MISSING, MOST_SHARES
+
+
+class ReportedShare(Shape):
+    """What one container held at the kill."""
+
+    container_id: ContainerID
+    bytes: Count
+
 
 Reason = Annotated[str, Field(max_length=LONGEST_REASON, pattern=PRINTABLE)]
 
@@ -58,6 +66,8 @@ class ReportedKill(Shape):
     tasks: Tasks = ()
     """The task table, tasks of the victim's own pod only."""
     other_pods: OtherPods | None = None
+    shares: Annotated[tuple[ReportedShare, ...], Field(max_length=MOST_SHARES)] = ()
+    """What each container of the pod held, the largest first, where the pod's limit was hit."""
     kernel_log: KernelLog = ()
 
 

@@ -31,7 +31,8 @@ MOST_NODE_KEYS = 48
 MOST_RUNS = 16
 MOST_MISSING = 12
 MOST_ANCESTORS = 3
-LONGEST_COLUMN = 1024
+MOST_SHARES = 6
+LONGEST_COLUMN = 984
 """Bounds of the schema: their sum stays below 64 KiB for any report. Lengths are characters of printable ASCII."""
 
 
@@ -74,6 +75,8 @@ class Report:
     fold: FoldedKills | None = None
     """Set when the report stands for many kills: `kill` is then the newest of them, with the victims of the others."""
     victim_count: int | None = None
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each container of the pod held at the kill, by container ID: where the pod's limit was hit."""
     container: Level | None = None
     pod: Level | None = None
     ancestors: Mapping[str, Level] = field(default_factory=dict)
@@ -220,6 +223,10 @@ def _kill_to_dict(report: Report) -> dict[str, Any]:
             "otherPods": None
             if report.other_pods is None
             else {"tasks": report.other_pods.tasks, "rssBytes": report.other_pods.rss_bytes},
+            "shares": [
+                {"containerID": container_id, "bytes": size}
+                for container_id, size in sorted(report.shares.items(), key=lambda pair: -pair[1])[:MOST_SHARES]
+            ],
             "kernelLog": [printable(line, LONGEST_LINE) for line in kill.lines[:MOST_LOG_LINES]],
         }
     )
