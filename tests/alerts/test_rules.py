@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from memdiag.alerts.budget import Budget
+from memdiag.alerts.credential import Credential
 from memdiag.alerts.failures import (
     AlertError,
     BusyError,
@@ -18,7 +19,7 @@ from memdiag.alerts.failures import (
     failure,
 )
 from memdiag.alerts.routing import Allowed, Choice, Route, choose
-from memdiag.alerts.settings import Credential, Method, SettingsError, load, parse
+from memdiag.alerts.settings import Method, SettingsError, load, parse
 from memdiag.alerts.slack import Bot, Webhook
 from memdiag.alerts.steps import State, counts_more, occasion, severity
 from memdiag.alerts.storms import Group, Storms

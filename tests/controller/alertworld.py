@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from memdiag.alerts.settings import Credential, Method, Settings, parse
+from memdiag.alerts.credential import Credential
+from memdiag.alerts.settings import Method, Settings, parse
 from memdiag.controller.alerting import Alerting
 from memdiag.controller.events import Events
 from memdiag.controller.metrics import Metrics

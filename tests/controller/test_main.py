@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -118,3 +120,34 @@ def test_errors_have_their_kinds(status: int, body: bytes, wanted: type[ApiError
     assert str(found).startswith(f"GET /x: {status}")
     if isinstance(found, TransientError):
         assert found.retry_after == 3
+
+
+def test_what_only_alerts_need_is_not_loaded_without_them() -> None:
+    code = "import sys, memdiag.controller.main; print(*{'slack_sdk', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_settings_of_alerts_that_cannot_be_used_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = tmp_path / "kubeconfig"
+    cluster = {"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "a", "context": {"cluster": "a", "user": "a"}}
+    user = {"name": "a", "user": {"token": "x"}}
+    known.write_text(
+        json.dumps({"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "a"})
+    )
+    (tmp_path / "alerts.json").write_text('{"slack": {"chanel": "#alerts"}}')
+    words = [
+        "operator",
+        "--namespace",
+        "memdiag",
+        "--kubeconfig",
+        str(known),
+        "--alerts-secret",
+        str(tmp_path / "token"),
+    ]
+    assert main([*words, "--alerts", str(tmp_path / "alerts.json")]) == 2
+    said = capsys.readouterr().err
+    assert "alerts.json: alerts.slack: unknown key chanel" in said
+    assert main(words) == 2
+    assert "go together" in capsys.readouterr().err

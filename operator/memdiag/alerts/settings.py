@@ -1,21 +1,19 @@
-"""Read the settings of alerts: one JSON file, which the chart writes, and the credential's file beside it."""
+"""Read the settings of alerts: one JSON file, which the chart writes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memdiag.alerts.failures import RefusedError, Scope
 from memdiag.alerts.routing import Allowed, Route
-from memdiag.alerts.slack import API, Bot, Delivery, Webhook
 from memdiag.model.occasion import Severity
 from memdiag.model.verdict import Cause
 
-_LONGEST_SECRET = 4096
+API = "https://slack.com/api/"
 _T = TypeVar("_T", bound=StrEnum)
 _V = TypeVar("_V", str, tuple[str, ...])
 
@@ -58,46 +56,6 @@ class Settings:
         """Return every channel that a message may go to."""
         named = {self.channel, *(route.channel for route in self.routes)}
         return frozenset(name for name in named if name) | {name for rule in self.allowed for name in rule.channels}
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """The file with the bot token or the webhook's URL. It is read anew each time: a Secret may change."""
-
-    path: Path
-    method: Method
-    base_url: str = API
-    proxy: str | None = None
-    made: dict[str, Delivery] = field(default_factory=dict, repr=False, compare=False)
-
-    def delivery(self) -> Delivery:
-        """Return the way into Slack. Raises RefusedError, with what to do, when the file does not show one."""
-        secret = self._read()
-        known = self.made.get(secret)
-        if known is None:
-            self.made.clear()
-            known = self.made[secret] = (
-                Bot(secret, base_url=self.base_url, proxy=self.proxy)
-                if self.method is Method.BOT
-                else Webhook(secret, proxy=self.proxy)
-            )
-        return known
-
-    def _read(self) -> str:
-        where = f"the Secret's key {self.path.name}"
-        try:
-            secret = self.path.read_text(encoding="utf-8")[:_LONGEST_SECRET].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise _unusable(f"{where} cannot be read ({type(error).__name__}): {self.path}") from None
-        if not secret:
-            raise _unusable(f"{where} is empty")
-        if any(not sign.isprintable() or sign.isspace() for sign in secret):
-            raise _unusable(f"{where} holds more than one word")
-        if self.method is Method.WEBHOOK and not secret.startswith(("https://", "http://")):
-            raise _unusable(f"{where} is no URL; it should begin with https://hooks.slack.com/")
-        if self.method is Method.BOT and secret.startswith(("https://", "http://")):
-            raise _unusable(f"{where} is a URL, not a token: set alerts.slack.method to webhook")
-        return secret
 
 
 def load(path: Path) -> Settings:
@@ -242,7 +200,3 @@ def _url(reader: _Reader, key: str) -> str | None:
     if text and not text.startswith(("https://", "http://")):
         raise SettingsError(f"alerts.slack.{key}: should begin with https:// or http://")
     return text or None
-
-
-def _unusable(remedy: str) -> RefusedError:
-    return RefusedError("no_credential", Scope.CREDENTIAL, remedy)

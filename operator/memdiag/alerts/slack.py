@@ -19,8 +19,8 @@ from slack_sdk.webhook import WebhookClient
 
 from memdiag.alerts.blocks import Rendered
 from memdiag.alerts.failures import AlertError, BusyError, RefusedError, Scope, UncertainError, failure
+from memdiag.alerts.settings import API
 
-API = "https://slack.com/api/"
 TIMEOUT = 10
 """Seconds for one answer."""
 _LONGEST_WAIT = 300.0

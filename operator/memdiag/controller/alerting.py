@@ -9,15 +9,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from memdiag.alerts.budget import Budget
+from memdiag.alerts.credential import Credential
 from memdiag.alerts.routing import choose
-from memdiag.alerts.settings import Credential, Method, Settings, load
+from memdiag.alerts.settings import Method, Settings, load
 from memdiag.alerts.steps import State, counts_more, occasion
 from memdiag.alerts.storms import Group, Storms
+from memdiag.controller.alertchart import chart_of
 from memdiag.controller.alertfacts import View, state, told, view
 from memdiag.controller.alertgates import hold, muted
 from memdiag.controller.alertlane import BACKOFF, SPACING, Job, Lane
@@ -26,7 +29,6 @@ from memdiag.controller.alertstore import AlertStore, Key
 from memdiag.controller.alertwishes import Wishes
 from memdiag.controller.events import Events
 from memdiag.controller.metrics import Metrics
-from memdiag.controller.options import Options
 from memdiag.kube.api import Api, ApiError
 from memdiag.model.occasion import Occasion
 from memdiag.model.report import from_rfc3339
@@ -38,8 +40,11 @@ SETTLE = 0.5
 UPDATE_PAUSE = 30.0
 """Seconds between two updates of one first message."""
 _LONGEST_TIMER = 3600.0
+_PICTURE_DUE = 3600.0
+"""Seconds after a message for which a picture that is not in its thread is still added."""
 _API_PAUSE = 5.0
 _AT_ONCE = 8
+_T = TypeVar("_T")
 _FAREWELL = 6.0
 """Seconds that what is being sent has to be written down when the operator ends."""
 
@@ -80,6 +85,7 @@ class Alerting:
             instance=instance,
             wall=wall,
         )
+        self._pictures = picture is not None
         self._wall = wall
         self._settle = settle
         self._spacing = spacing
@@ -141,8 +147,16 @@ class Alerting:
         why = occasion(now, last)
         if why is not None or alert.claim is not None:
             self._start(key, self._decide(found, now, why))
-        elif alert.thread is not None and not alert.in_summary and counts_more(now, last):
+        elif self._behind(found, now, last):
             self._update(found)
+
+    def _behind(self, found: View, now: State, last: State | None) -> bool:
+        """Say whether the first message counts too few kills, or an operator ended before it added the picture."""
+        alert = found.alert
+        if alert.thread is None or alert.in_summary:
+            return False
+        young = bool(alert.sent) and self._wall() - from_rfc3339(alert.sent[-1]) < _PICTURE_DUE
+        return counts_more(now, last) or (self._pictures and alert.picture is None and young)
 
     def _update(self, found: View) -> None:
         """Bring the first message up to date, not too often."""
@@ -157,7 +171,7 @@ class Alerting:
         self._updated = {one: when for one, when in self._updated.items() if moment < when + self._update_pause}
         self._updated[key] = moment
         self._busy.add(key)
-        self._lane(found.alert.channel).put(partial(self._touch, key), urgent=False)
+        self._lane(found.alert.channel).put(partial(self._touch, key, True), urgent=False)
 
     async def _decide(self, found: View, now: State, why: Occasion | None) -> None:
         """Hold the message back, gather it with others, or give it to its channel's lane."""
@@ -222,18 +236,21 @@ class Alerting:
             self._lane(group.channel).put(partial(self._message, key, group.channel, notices), urgent=True)
 
     async def _message(self, key: Key, channel: str | None, notices: tuple[str, ...], lane: Lane) -> None:
-        await self._guarded((key,), self._sender.message(lane, key, channel, notices))
+        told = await self._guarded((key,), self._sender.message(lane, key, channel, notices))
+        if told is not None and self._settings.method is Method.BOT:
+            self._busy.add(key)
+            lane.put(partial(self._touch, key, told is not Occasion.KILLED), urgent=False)
 
     async def _summary(self, notices: dict[Key, tuple[str, ...]], group: Group, joins: bool, lane: Lane) -> None:
         await self._guarded(tuple(notices), self._sender.summary(lane, notices, group, joins=joins))
 
-    async def _touch(self, key: Key, lane: Lane) -> None:
-        await self._guarded((key,), self._sender.touch(lane, key))
+    async def _touch(self, key: Key, stale: bool, lane: Lane) -> None:
+        await self._guarded((key,), self._sender.touch(lane, key, stale=stale))
 
-    async def _guarded(self, keys: tuple[Key, ...], work: Any) -> None:
-        """Do the work; whatever happens, the diagnoses are free again afterwards."""
+    async def _guarded(self, keys: tuple[Key, ...], work: Coroutine[Any, Any, _T]) -> _T | None:
+        """Return what the work does, None when it failed; whatever happens, the diagnoses are free again afterwards."""
         try:
-            await work
+            return await work
         except ApiError as error:
             _log.warning("alert waits for the API server: %s", error)
             for key in keys:
@@ -243,6 +260,7 @@ class Alerting:
         finally:
             for key in keys:
                 self._done(key)
+        return None
 
     def _start(self, key: Key, work: Any) -> None:
         self._busy.add(key)
@@ -300,10 +318,11 @@ class Alerting:
         task.add_done_callback(tasks.discard)
 
 
-def alerting_of(api: Api, options: Options, events: Events, metrics: Metrics) -> Alerting | None:
-    """Return the alerts that the command line asks for, None for none. Raises SettingsError."""
-    if options.alerts is None or options.alerts_secret is None:
-        return None
-    settings = load(options.alerts)
-    credential = Credential(options.alerts_secret, settings.method, settings.base_url, settings.proxy)
-    return Alerting(api, settings, credential, events=events, metrics=metrics, instance=options.instance)
+def alerting_of(
+    api: Api, settings_file: Path, secret_file: Path, instance: str, *, events: Events, metrics: Metrics
+) -> Alerting:
+    """Return the alerts that a settings file asks for. Raises SettingsError."""
+    settings = load(settings_file)
+    credential = Credential(secret_file, settings.method, settings.base_url, settings.proxy)
+    picture = chart_of(api) if settings.method is Method.BOT and settings.pictures else None
+    return Alerting(api, settings, credential, events=events, metrics=metrics, instance=instance, picture=picture)

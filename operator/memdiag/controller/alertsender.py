@@ -17,9 +17,10 @@ from functools import partial
 from memdiag.alerts import compose
 from memdiag.alerts.blocks import Rendered, render
 from memdiag.alerts.budget import Budget
+from memdiag.alerts.credential import Credential
 from memdiag.alerts.failures import AlertError, BusyError, MissingThreadError, RefusedError, Scope, UncertainError
 from memdiag.alerts.message import Facts
-from memdiag.alerts.settings import Credential, Settings
+from memdiag.alerts.settings import Settings
 from memdiag.alerts.slack import Bot, Delivery, Receipt
 from memdiag.alerts.steps import State, counts_more, occasion
 from memdiag.alerts.storms import Group
@@ -46,6 +47,7 @@ MOST_SUMMARIES = 32
 _API_PAUSE = 2.0
 REASON_REFUSED = "AlertRefused"
 NOT_ALLOWED = "ChannelNotAllowed"
+NO_PICTURE = "PictureRefused"
 
 Picture = Callable[[View], bytes | None]
 """From a diagnosis to its chart as PNG, None when there is nothing to draw. Blocks; may raise ApiError."""
@@ -89,16 +91,18 @@ class Sender:
         self._summaries: OrderedDict[Group, _Summary] = OrderedDict()
         self._blocked: tuple[Delivery, RefusedError, float] | None = None
 
-    async def message(self, lane: Lane, key: Key, channel: str | None, notices: tuple[str, ...] = ()) -> None:
-        """Send the message that is due about one diagnosis."""
+    async def message(
+        self, lane: Lane, key: Key, channel: str | None, notices: tuple[str, ...] = ()
+    ) -> Occasion | None:
+        """Send the message that is due about one diagnosis; return what it told, None when none was accepted."""
         await lane.turn()
         due = await self._due(key)
         if due is None:
-            return
+            return None
         found, now, why = due
         claimed = await self._claim(found, why)
         if claimed is None:
-            return
+            return None
         incident = await asyncio.to_thread(self._store.incident, claimed)
         about = facts(claimed, now, incident, self._settings.cluster)
         last = told(claimed)
@@ -113,12 +117,11 @@ class Sender:
         loud = why in {Occasion.ESCALATED, Occasion.REOPENED}
         receipt = await self._send(lane, [claimed], AlertKind.MESSAGE, partial(self._post, to, message, thread, loud))
         if receipt is None:
-            return
-        after = await self._accepted(claimed, now, receipt, channel if thread is None else None, notices, counts=True)
+            return None
+        await self._accepted(claimed, now, receipt, channel if thread is None else None, notices, counts=True)
         if why is Occasion.KILLED and claimed.alert.claim is not None and claimed.alert.claim.attempt == 1:
             self._measure(about)
-        if after is not None:
-            await self._touch(lane, after, head=thread is not None)
+        return why
 
     async def summary(self, lane: Lane, notices: Mapping[Key, tuple[str, ...]], group: Group, *, joins: bool) -> None:
         """Tell of several new diagnoses, each with its notices, in one message.
@@ -163,11 +166,11 @@ class Sender:
             said = notices[view.key]
             await self._accepted(view, now, receipt, group.channel, said, counts=counts, in_summary=True)
 
-    async def touch(self, lane: Lane, key: Key) -> None:
-        """Bring the first message of a diagnosis up to date, and its chart."""
+    async def touch(self, lane: Lane, key: Key, *, stale: bool) -> None:
+        """Add the chart to a thread that has none yet; `stale`: bring the first message up to date."""
         found = await asyncio.to_thread(self._store.read, key)
         if found is not None and not muted(found, self._wall()):
-            await self._touch(lane, found, head=True)
+            await self._touch(lane, found, head=stale)
 
     async def held(self, found: View, why: Hold) -> None:
         """Write down why a message waits, and ask for another look when it may be sent. Raises ApiError."""
@@ -274,7 +277,7 @@ class Sender:
         *,
         counts: bool,
         in_summary: bool = False,
-    ) -> View | None:
+    ) -> None:
         moment = self._wall()
 
         def change(found: View) -> tuple[Alert, Condition]:
@@ -297,19 +300,20 @@ class Sender:
             where = f"in {alert.channel}" if alert.channel else "by the webhook"
             text = " ".join((f"Told {where}{' in a summary' if alert.in_summary else ''}.", *notices))
             earlier = next((one for one in found.status.conditions if one.type == ALERTED), None)
-            if before.thread is not None and earlier is not None and earlier.reason == NOT_ALLOWED:
-                return alert, alerted(found, ConditionStatus.TRUE, NOT_ALLOWED, earlier.message, moment)
+            if before.thread is not None and earlier is not None and earlier.reason in {NOT_ALLOWED, NO_PICTURE}:
+                return alert, alerted(found, ConditionStatus.TRUE, earlier.reason, earlier.message, moment)
             return alert, alerted(found, ConditionStatus.TRUE, NOT_ALLOWED if notices else "Sent", text, moment)
 
         if counts:
             self._budget.note(claimed.namespace, claimed.name, [from_rfc3339(rfc3339(moment))], moment)
-        return await self._settled(claimed.key, change)
+        await self._settled(claimed.key, change)
 
-    async def _settled(self, key: Key, change: Callable[[View], tuple[Alert, Condition | None]]) -> View | None:
+    async def _settled(self, key: Key, change: Callable[[View], tuple[Alert, Condition | None]]) -> None:
         """Write what must be written: while the API server is away, wait for it."""
         while True:
             try:
-                return await asyncio.to_thread(self._store.settle, key, change)
+                await asyncio.to_thread(self._store.settle, key, change)
+                break
             except ApiError as error:
                 _log.warning("what was told of %s/%s cannot be written yet: %s", *key, error)
                 await asyncio.sleep(_API_PAUSE)
@@ -366,13 +370,13 @@ class Sender:
         alert, now = found.alert, state(found)
         if alert.thread is None or alert.channel_id is None or alert.in_summary or now is None or alert.told is None:
             return
-        picture = alert.picture
+        picture, refused = alert.picture, None
         try:
             delivery = self._credential.delivery()
             if not isinstance(delivery, Bot):
                 return
-            if picture is None and self._picture is not None and self._settings.pictures:
-                picture = await self._upload(lane, delivery, found)
+            if picture is None and self._picture is not None:
+                picture, refused = await self._upload(lane, delivery, found)
                 head = head or picture is AlertPicture.SENT
             if head:
                 incident = await asyncio.to_thread(self._store.incident, found)
@@ -388,16 +392,25 @@ class Sender:
             self._count(AlertKind.UPDATE, AlertOutcome.REFUSED)
             _log.info("first message not brought up to date: %s", error)
         if counts_more(now, told(found)) or picture is not alert.picture:
-            await self._settled(found.key, lambda view: (_touched(view.alert, now, picture), None))
+            moment = self._wall()
 
-    async def _upload(self, lane: Lane, delivery: Bot, found: View) -> AlertPicture | None:
+            def change(view: View) -> tuple[Alert, Condition | None]:
+                return _touched(view.alert, now, picture), _without_picture(view, refused, moment)
+
+            await self._settled(found.key, change)
+
+    async def _upload(self, lane: Lane, delivery: Bot, found: View) -> tuple[AlertPicture | None, AlertError | None]:
+        """Return what became of the chart, and why Slack did not take it."""
         try:
             png = None if self._picture is None else await asyncio.to_thread(self._picture, found)
         except ApiError as error:
             _log.info("chart not drawn yet: %s", error)
-            return None
+            return None, None
+        except Exception:  # noqa: BLE001  # a chart that cannot be drawn keeps no message from being sent or updated
+            _log.exception("no chart of %s/%s", *found.key)
+            return AlertPicture.NONE, None
         if png is None:
-            return AlertPicture.NONE
+            return AlertPicture.NONE, None
         alert = found.alert
         title = f"Memory of {found.spec.container} in {found.namespace}/{found.spec.target_ref.name}"
         call = partial(
@@ -413,9 +426,9 @@ class Sender:
         except AlertError as error:
             self._count(AlertKind.PICTURE, AlertOutcome.REFUSED)
             _log.warning("chart not accepted: %s", error)
-            return AlertPicture.REFUSED
+            return AlertPicture.REFUSED, error
         self._count(AlertKind.PICTURE, AlertOutcome.SENT)
-        return AlertPicture.SENT
+        return AlertPicture.SENT, None
 
     def _last_one(self, namespace: str) -> tuple[str, ...]:
         if not self._budget.is_last(namespace, self._wall()):
@@ -436,6 +449,15 @@ def _touched(alert: Alert, now: State, picture: AlertPicture | None) -> Alert:
         return alert
     kills = max(alert.told.kills, now.kills)
     return alert.model_copy(update={"told": alert.told.model_copy(update={"kills": kills}), "picture": picture})
+
+
+def _without_picture(found: View, refused: AlertError | None, moment: float) -> Condition | None:
+    """Return the condition with why there is no picture; None where nothing is to be added."""
+    before = next((one for one in found.status.conditions if one.type == ALERTED), None)
+    if refused is None or before is None or before.status is not ConditionStatus.TRUE:
+        return None
+    reason = before.reason if before.reason == NOT_ALLOWED else NO_PICTURE
+    return alerted(found, before.status, reason, f"{before.message} No picture: {refused}.", moment)
 
 
 def _reason(code: str) -> str:

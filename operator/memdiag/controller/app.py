@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kopf
 from kubernetes import client
 
-from memdiag.controller.alerting import alerting_of
 from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, no_history, subject_of
 from memdiag.controller.events import Events
 from memdiag.controller.health import HealthServer
@@ -39,6 +38,9 @@ from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, KINDS, REPORT
 from memdiag.kube.pods import Pod
 from memdiag.model.report import GROUP, VERSION
 from memdiag.model.verdict import Cause
+
+if TYPE_CHECKING:
+    from memdiag.controller.alerting import Alerting
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT = 1.0
@@ -170,7 +172,7 @@ class Operator:
             enabled=options.second_witness,
             agents=options.agents,
         )
-        self._alerting = alerting_of(self._api, options, self._events, self._metrics)
+        self._alerting = _alerting(self._api, options, self._events, self._metrics)
         self._worker = Worker(
             self._api,
             self._book,
@@ -392,6 +394,16 @@ class Operator:
 
     def _stuck(self) -> str | None:
         return _over(time.monotonic() - self._beat, _STUCK)
+
+
+def _alerting(api: Api, options: Options, events: Events, metrics: Metrics) -> Alerting | None:
+    """Return the alerts that the command line asks for, None for none. Raises SettingsError."""
+    if options.alerts is None or options.alerts_secret is None:
+        return None
+    # slack_sdk and the drawing library cost memory that is not paid where nobody is told
+    from memdiag.controller.alerting import alerting_of  # noqa: PLC0415
+
+    return alerting_of(api, options.alerts, options.alerts_secret, options.instance, events=events, metrics=metrics)
 
 
 def _ended(watch: ListWatch) -> str | None:

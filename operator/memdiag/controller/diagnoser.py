@@ -106,6 +106,19 @@ def subject_of(item: dict[str, Any]) -> Subject:
     )
 
 
+def incidents_of(api: Api, subject: Subject) -> list[Incident]:
+    """Return the incidents that are kept of a diagnosis; one that cannot be read is left out. Raises ApiError."""
+    query = {"labelSelector": f"{DIAGNOSIS_LABEL}={subject.name}", "limit": _INCIDENTS_A_PAGE}
+    incidents = []
+    for page in api.pages(INCIDENT.path(subject.namespace), query):
+        for item in page.get("items") or ():
+            try:
+                incidents.append(read(item))
+            except ValueError as error:
+                _log.warning("incident %s cannot be read: %s", item["metadata"]["name"], error)
+    return incidents
+
+
 class Diagnoser:
     """Writes diagnoses. Requests for a subject that come while one is being written are answered by the next write."""
 
@@ -159,7 +172,7 @@ class Diagnoser:
     def write(self, subject: Subject) -> None:
         """Diagnose and write, until every incident is counted. Blocks; raises ApiError."""
         for _ in range(_ATTEMPTS):
-            incidents = self._incidents(subject)
+            incidents = incidents_of(self._api, subject)
             found = self._find(subject)
             if found is None and not incidents:
                 return
@@ -234,17 +247,6 @@ class Diagnoser:
             else:
                 return True
         raise TransientError(f"diagnosis {subject.namespace}/{subject.name} kept changing while it was written")
-
-    def _incidents(self, subject: Subject) -> list[Incident]:
-        query = {"labelSelector": f"{DIAGNOSIS_LABEL}={subject.name}", "limit": _INCIDENTS_A_PAGE}
-        incidents = []
-        for page in self._api.pages(INCIDENT.path(subject.namespace), query):
-            for item in page.get("items") or ():
-                try:
-                    incidents.append(read(item))
-                except ValueError as error:
-                    _log.warning("incident %s cannot be read: %s", item["metadata"]["name"], error)
-        return incidents
 
     def _find(self, subject: Subject) -> dict[str, Any] | None:
         """Return the subject's diagnosis: the one of its own name, else one that a user made for it."""

@@ -25,7 +25,7 @@ class AlertPicture(StrEnum):
     SENT = "Sent"
     REFUSED = "Refused"
     NONE = "None"
-    """There was nothing to draw."""
+    """There was nothing to draw, or it could not be drawn."""
 
 
 class AlertClaim(Shape):

@@ -18,6 +18,10 @@ _FINER = 2
 _DASH = (7.0, 5.0)
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 _COLOURS = 96
+_BAND = 100
+"""Rows of the image that are painted at once."""
+
+Colour = tuple[int, ...]
 
 
 @lru_cache(maxsize=8)
@@ -41,18 +45,13 @@ def _dashes(way: tuple[Place, ...], on: float, off: float) -> Iterator[tuple[Pla
             at += on + off
 
 
-def png(drawing: Drawing, *, dark: bool = False, scale: float = 1.5) -> bytes:
-    """Return the drawing as the bytes of a PNG file, `scale` image pixels for each of its own."""
-    factor = scale * _FINER
-    colours: Mapping[str, tuple[int, ...]] = {
-        role: ImageColor.getrgb(paint.dark if dark else paint.light) for role, paint in ROLES.items()
-    }
-    size = (round(drawing.width * factor), round(drawing.height * factor))
-    image = Image.new("RGB", size, colours["paper"])
-    brush = ImageDraw.Draw(image)
+def _paint(
+    brush: ImageDraw.ImageDraw, drawing: Drawing, colours: Mapping[str, Colour], factor: float, top: int
+) -> None:
+    """Paint the shapes, so much larger, on an image whose upper edge lies that many of its pixels below theirs."""
 
     def at(place: Place) -> tuple[float, float]:
-        return place[0] * factor, place[1] * factor
+        return place[0] * factor, place[1] * factor - top
 
     for shape in drawing.shapes:
         colour = colours[shape.role]
@@ -69,7 +68,22 @@ def png(drawing: Drawing, *, dark: bool = False, scale: float = 1.5) -> bytes:
             brush.text(
                 at(shape.place), shape.words, fill=colour, font=font, anchor=_ANCHORS[shape.anchor], stroke_width=stroke
             )
-    smooth = image.resize((size[0] // _FINER, size[1] // _FINER), Image.Resampling.BOX)
+
+
+def png(drawing: Drawing, *, dark: bool = False, scale: float = 1.5) -> bytes:
+    """Return the drawing as the bytes of a PNG file, `scale` image pixels for each of its own.
+
+    It is painted in bands, so that it costs the process few MiB.
+    """
+    colours = {role: ImageColor.getrgb(paint.dark if dark else paint.light) for role, paint in ROLES.items()}
+    factor = scale * _FINER
+    width, height = (round(length * factor) // _FINER for length in (drawing.width, drawing.height))
+    image = Image.new("RGB", (width, height), colours["paper"])
+    for top in range(0, height, _BAND):
+        rows = min(_BAND, height - top)
+        fine = Image.new("RGB", (width * _FINER, rows * _FINER), colours["paper"])
+        _paint(ImageDraw.Draw(fine), drawing, colours, factor, top * _FINER)
+        image.paste(fine.resize((width, rows), Image.Resampling.BOX), (0, top))
     file = io.BytesIO()
-    smooth.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
