@@ -308,7 +308,7 @@ class MemoryApi:
         self.calls.append(("POST", place))
         if place in self.objects:
             raise AlreadyExistsError(place, 409)
-        item["metadata"].setdefault("namespace", path.split("/")[5])
+        item["metadata"].setdefault("namespace", path.split("/namespaces/")[1].split("/", maxsplit=1)[0])
         self.put(place, item)
         return copy.deepcopy(item)
 
@@ -339,7 +339,7 @@ class MemoryApi:
         self.calls.append(("LIST", path))
         label, _, value = str((query or {}).get("labelSelector", "")).partition("=")
         plural = path.rsplit("/", 1)[1]
-        namespace = path.split("/")[5] if "/namespaces/" in path else None
+        namespace = path.split("/namespaces/")[1].split("/", maxsplit=1)[0] if "/namespaces/" in path else None
         items = [
             copy.deepcopy(item)
             for place, item in list(self.objects.items())

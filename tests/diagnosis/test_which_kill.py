@@ -68,6 +68,7 @@ def test_a_log_line_that_was_cut_in_the_victims_path_gives_way_to_the_counters(
 @pytest.mark.parametrize("hit", [LimitHit.NODE, LimitHit.ANCESTOR])
 def test_what_happened_above_the_pod_is_node_pressure(hit: LimitHit) -> None:
     found = diagnose(trace_of(run_of(RunEnd(21.0, 137, killed=True))), limit_hit=hit)
+    assert found == diagnose(trace_of(run_of(RunEnd(21.0, 137, killed=True, limit_hit=hit))))
     assert found.cause is Cause.NODE_PRESSURE
     assert found.mechanism is (Mechanism.ANCESTOR_LIMIT if hit is LimitHit.ANCESTOR else Mechanism.NODE_OVERCOMMIT)
     assert found.recommendation.action is Action.MOVE_OR_ADD_MEMORY

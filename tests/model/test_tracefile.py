@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Pressure, Run, RunEnd, Sample, Trace, TraceKill, Victim
 from memdiag.model.tracefile import (
     LONGEST_LINE,
@@ -71,6 +72,7 @@ kills = st.builds(
     t=times,
     victims=st.lists(victims, max_size=2).map(tuple),
     kernel_log=st.lists(words, max_size=2).map(tuple),
+    limit_hit=st.none() | st.sampled_from(LimitHit),
 )
 ends = st.builds(
     RunEnd,
@@ -80,6 +82,7 @@ ends = st.builds(
     level=levels,
     kernel_log=st.lists(words, max_size=2).map(tuple),
     killed=st.none() | st.booleans(),
+    limit_hit=st.none() | st.sampled_from(LimitHit),
 )
 
 
@@ -219,6 +222,7 @@ def nested(depth: int) -> str:
         ('{"type":"run_started","t":1,"container_id":7}', "container_id", "expected a text"),
         ('{"type":"run_started","t":1,"image":"' + "x" * 5000 + '"}', "image", "expected a text of at most"),
         ('{"type":"run_ended","t":1,"killed":"yes"}', "killed", "expected true, false or null"),
+        ('{"type":"run_ended","t":1,"limit_hit":"Me"}', "limit_hit", "expected one of Container, Pod, "),
         ('{"type":"run_ended","t":1,"kernel_log":"x"}', "kernel_log", "expected a list"),
         ('{"type":"run_ended","t":1,"kernel_log":[1]}', "kernel_log", "expected texts"),
         ('{"type":"kill","t":1,"victims":[1]}', "victims", "expected objects"),

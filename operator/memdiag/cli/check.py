@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Protocol
 
 from memdiag.kube.api import ApiError, Body, HttpApi, JsonObject, PermanentError, connect
 from memdiag.kube.kinds import KINDS
+from memdiag.kube.kubeconfig import chosen_kubeconfig
 from memdiag.model.report import GROUP, VERSION
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _NOBODYS_NODE = "memdiag-check.invalid"
 """No node has this name: `.invalid` is reserved (RFC 2606)."""
 
@@ -153,16 +152,6 @@ def findings(api: Asked, installation: Installation) -> Iterator[Finding]:
             yield Finding(look.__name__, str(error), "this could not be looked at")
 
 
-def kubeconfig(chosen: Path | None) -> Path | None:
-    """Return the kubeconfig to use: the chosen one, else $KUBECONFIG or kubectl's own outside of a pod."""
-    if chosen is not None:
-        return chosen
-    named = os.environ.get("KUBECONFIG")
-    if named:
-        return Path(named.split(os.pathsep)[0])
-    return None if _ACCOUNT.exists() else Path.home() / ".kube/config"
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
@@ -176,7 +165,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a line for each thing; return 1 when one is not as it should be, 2 when no cluster can be asked."""
     try:
-        api = HttpApi(connect(kubeconfig(arguments.kubeconfig)))
+        api = HttpApi(connect(chosen_kubeconfig(arguments.kubeconfig)))
     except PermanentError as error:
         print(f"memdiag check: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from memdiag import __version__
 
@@ -15,6 +16,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("memdiag.cli.explain", "read kernel log text and say whom the kernel killed, and whose limit was hit"),
     "record": ("memdiag.cli.record", "record a trace of one cgroup until it ends"),
     "run": ("memdiag.cli.run", "run a command under a memory limit and say why it died"),
+    "list": ("memdiag.cli.list", "list the diagnoses of a cluster, the most harmful first"),
+    "show": ("memdiag.cli.show", "show one diagnosis: verdict, evidence, memory over runs, next steps"),
+    "apply": ("memdiag.cli.apply", "print the patch that applies a recommended limit, or apply it"),
+    "report": ("memdiag.cli.report", "write one diagnosis as a self-contained HTML page"),
+    "mute": ("memdiag.cli.mute", "send no alert of one diagnosis for a while"),
+    "trace": ("memdiag.cli.trace", "export the runs behind one diagnosis, as `memdiag diagnose` reads them"),
     "check": ("memdiag.cli.check", "look whether an installation works, and say what to do when not"),
     "agent": ("memdiag.agent.main", "run the node-side helper (what the DaemonSet runs)"),
     "operator": ("memdiag.controller.main", "run the operator (what the Deployment runs)"),
@@ -25,11 +32,17 @@ _BROKEN_PIPE = 128 + 13
 """What a shell reports of a program that SIGPIPE ended."""
 
 
+def _called(program: str) -> str:
+    """Return what people type to call this program: as a plugin of kubectl it has a name of two words."""
+    return "kubectl memdiag" if Path(program).name == "kubectl-memdiag" else "memdiag"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
-        prog="memdiag", description="Says why a Kubernetes container was OOM-killed, and what limit it should have."
+        prog=_called(sys.argv[0]),
+        description="Says why a Kubernetes container was OOM-killed, and what limit it should have.",
     )
     parser.add_argument("--version", action="version", version=f"memdiag {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -32,7 +32,7 @@ from memdiag.model.report import rfc3339
 from memdiag.model.verdict import Action, Cause
 
 _OLD = " The last kill is older than memdiag's installation."
-_TEMPLATES: dict[str, tuple[str, ...]] = {
+TEMPLATES: dict[str, tuple[str, ...]] = {
     "Deployment": ("spec", "template"),
     "ReplicaSet": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -62,7 +62,7 @@ def merge_patch(
     spec: MemoryDiagnosisSpec, role: Role | None, limit: int | None, request: int | None
 ) -> dict[str, Any] | None:
     """Return the strategic merge patch of the workload that sets the limit, None where there is none to give."""
-    way = _TEMPLATES.get(spec.target_ref.kind)
+    way = TEMPLATES.get(spec.target_ref.kind)
     if way is None or limit is None or role is Role.EPHEMERAL:
         return None
     resources: dict[str, Any] = {"limits": {"memory": format_bytes(limit)}}

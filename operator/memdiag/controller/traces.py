@@ -95,7 +95,8 @@ def level(found: fields.Level | None) -> Level:
     )
 
 
-def _victims(incident: Incident) -> tuple[Victim, ...]:
+def victims_of(incident: Incident) -> tuple[Victim, ...]:
+    """Return the tasks that the kernel killed."""
     return tuple(
         Victim(
             pid=victim.pid,
@@ -123,6 +124,10 @@ def _recorded(incidents: Iterable[Incident]) -> dict[str, Run]:
     return runs
 
 
+def _told(incident: Incident) -> LimitHit | None:
+    return None if incident.limit_hit is LimitHit.UNKNOWN else incident.limit_hit
+
+
 def _end(incident: Incident) -> RunEnd:
     if incident.spec.kill.kind is KillKind.EVICTED:
         return RunEnd(t=incident.time, reason=EVICTED, killed=False)
@@ -135,6 +140,7 @@ def _end(incident: Incident) -> RunEnd:
         level=level(incident.spec.memory or late),
         kernel_log=incident.spec.kill.kernel_log,
         killed=True if incident.kernel_spoke else None,
+        limit_hit=_told(incident),
     )
 
 
@@ -142,7 +148,7 @@ def _with_kill(run: Run, incident: Incident) -> Run:
     known = replace(run, image=incident.spec.image, revision=incident.spec.revision)
     if incident.ended_the_run:
         return replace(known, end=_end(incident))
-    kill = TraceKill(incident.time, _victims(incident), incident.spec.kill.kernel_log)
+    kill = TraceKill(incident.time, victims_of(incident), incident.spec.kill.kernel_log, _told(incident))
     return replace(known, kills=(*known.kills, kill))
 
 

@@ -14,6 +14,7 @@ EVICTED = "Evicted"
 NEAR_LIMIT = 0.9
 """Share of the limit at which a kill without any other witness is taken for the container's own limit."""
 
+_REPORT = "the kernel's report"
 _CONSTRAINT = re.compile(r"constraint=CONSTRAINT_(\w+)")
 _OOM_CGROUP = re.compile(r"oom_memcg=([^,\s]+)")
 _TASK_CGROUP = re.compile(r"task_memcg=([^,\s]+)")
@@ -125,6 +126,13 @@ def _kernel_killed(run: Run) -> tuple[bool | None, str]:
     return None, "what the runtime said"
 
 
+def _told(run: Run) -> LimitHit | None:
+    """Return whose limit the run's last kill hit, where the recorder says so."""
+    told = run.end.limit_hit if run.end is not None else None
+    told = told or (run.kills[-1].limit_hit if run.kills else None)
+    return None if told is LimitHit.UNKNOWN else told
+
+
 def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
     run = trace.runs[index]
     following = trace.runs[index + 1] if index + 1 < len(trace.runs) else None
@@ -138,6 +146,9 @@ def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
     if kernel is False:
         evicted = end is not None and end.reason == EVICTED
         return Kill(index, t, kernel, LimitHit.UNKNOWN, words, exit_code, evicted=evicted)
+    told = _told(run)
+    if told is not None:
+        return Kill(index, t, True, told, _REPORT, exit_code)
     whose = _limit_hit_in_log(_log(run)) or _limit_hit_by_counters(run, following)
     certain = whose is not None and kernel is True
     whose = whose or _nearness(run, limit)
@@ -156,5 +167,5 @@ def find_kill(trace: Trace, limit: int | None, limit_hit: LimitHit | None) -> Ki
         if kill is not None:
             if limit_hit is None or limit_hit is LimitHit.UNKNOWN or kill.kernel is False:
                 return kill
-            return Kill(index, kill.t, True, limit_hit, "the kernel's report", kill.exit_code)
+            return Kill(index, kill.t, True, limit_hit, _REPORT, kill.exit_code)
     return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -94,20 +95,21 @@ def lenient(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-def connect(kubeconfig: Path | None) -> client.ApiClient:
-    """Return a client from a kubeconfig, or from the pod that this runs in when none is given.
+def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiClient:
+    """Return a client from a kubeconfig and one of its contexts, or from the pod that this runs in when none is given.
 
-    Raises PermanentError, saying what to do, when neither is there.
+    The path may be several files, as $KUBECONFIG has them. Raises PermanentError, saying what to do, when there is no
+    way to an API server.
     """
     configuration = client.Configuration()
     try:
         if kubeconfig is not None:
             config.load_kube_config(  # type: ignore[no-untyped-call]  # the client's config loaders carry no types
-                str(kubeconfig), client_configuration=configuration, persist_config=False
+                str(kubeconfig), context=context, client_configuration=configuration, persist_config=False
             )
         else:
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # as above
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
         where = "this pod's service account" if kubeconfig is None else str(kubeconfig)
         raise PermanentError(f"no way to the API server from {where}: {error} (name one with --kubeconfig)") from error
     configuration.retries = False
@@ -202,6 +204,10 @@ class HttpApi:
     def patch(self, path: str, body: Body) -> JsonObject:
         """Apply a JSON merge patch."""
         return self._json("PATCH", path, body=body, content_type="application/merge-patch+json")
+
+    def strategic_patch(self, path: str, body: Body) -> JsonObject:
+        """Apply a strategic merge patch, which kinds of Kubernetes itself understand: lists merge by their keys."""
+        return self._json("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
 
     def delete(self, path: str, version: str | None = None) -> None:
         """Delete an object, at that resource version only if one is given; one that is gone already is no error.

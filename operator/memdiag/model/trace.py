@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # a kill has victims, which are defined here
+    from memdiag.model.kill import LimitHit
 
 Limit = int | Literal["max"] | None
 """A cgroup limit: bytes, "max" for none, None where it is not known."""
@@ -81,6 +84,8 @@ class TraceKill:
     t: float
     victims: tuple[Victim, ...] = ()
     kernel_log: tuple[str, ...] = ()
+    limit_hit: LimitHit | None = None
+    """Whose limit was hit, where the recorder knows it from more than is kept here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class RunEnd:
     kernel_log: tuple[str, ...] = ()
     killed: bool | None = None
     """True when the kernel's OOM killer ended it, False when it certainly did not, None when not known."""
+    limit_hit: LimitHit | None = None
+    """Whose limit was hit, where the recorder knows it from more than is kept here."""
 
 
 @dataclass(frozen=True, slots=True)

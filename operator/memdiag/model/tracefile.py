@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NoReturn
 
+from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Limit, Pressure, Run, RunEnd, Sample, Trace, TraceKill, Victim
 
 FORMAT = "memdiag.trace/v1"
@@ -190,6 +191,16 @@ def _victims(found: _Object) -> tuple[Victim, ...]:
     return tuple(victims)
 
 
+def _limit_hit(found: _Object) -> LimitHit | None:
+    told = found.text("limit_hit")
+    if told is None:
+        return None
+    try:
+        return LimitHit(told)
+    except ValueError:
+        found.fail("limit_hit", f"expected one of {', '.join(LimitHit)}, found {_shown(told)}")
+
+
 def _end(found: _Object) -> RunEnd:
     killed = found.pairs.get("killed")
     if not isinstance(killed, bool | None):
@@ -201,6 +212,7 @@ def _end(found: _Object) -> RunEnd:
         level=_level(found),
         kernel_log=found.texts("kernel_log"),
         killed=killed,
+        limit_hit=_limit_hit(found),
     )
 
 
@@ -299,7 +311,9 @@ class _Reader:
             end = _end(found)
             self.run_of(found.text("container_id"), end.t).end = end
         elif kind == "kill":
-            kill = TraceKill(t=found.required_time("t"), victims=_victims(found), kernel_log=found.texts("kernel_log"))
+            kill = TraceKill(
+                found.required_time("t"), _victims(found), found.texts("kernel_log"), limit_hit=_limit_hit(found)
+            )
             self.run_of(found.text("container_id"), kill.t).kills.append(kill)
         elif not isinstance(kind, str):
             found.fail("type", f"expected a text such as 'sample', found {_shown(kind)}")
@@ -401,7 +415,7 @@ def run_ended_line(end: RunEnd, container_id: str | None = None) -> dict[str, An
         **_known({"container_id": container_id}),
         "exit_code": end.exit_code,
         "reason": end.reason,
-        **_known({"killed": end.killed}),
+        **_known({"killed": end.killed, "limit_hit": end.limit_hit}),
         **level_pairs(end.level),
         **_known({"kernel_log": list(end.kernel_log)}),
     }
@@ -427,7 +441,7 @@ def kill_line(kill: TraceKill, container_id: str | None = None) -> dict[str, Any
     return {
         "type": "kill",
         "t": kill.t,
-        **_known({"container_id": container_id, "victims": victims, "kernel_log": log}),
+        **_known({"container_id": container_id, "limit_hit": kill.limit_hit, "victims": victims, "kernel_log": log}),
     }
 
 
