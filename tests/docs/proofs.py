@@ -1,0 +1,68 @@
+"""The table of documented commands: which test runs each, or why none does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tests.docs.pages import Command
+
+PROGRAMS = ("docker", "dmesg", "grep", "helm", "journalctl", "kubectl", "make", "memdiag", "python", "systemd-run")
+
+
+@dataclass(frozen=True)
+class By:
+    """Run by a test: `file::test`, the last name as it is defined; or by what CI calls, a file."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class Not:
+    """Run by none, and why."""
+
+    why: str
+
+
+HERE = By("tests/docs/test_commands.py::test_commands_that_need_no_cluster_are_run")
+INSTALL = By(
+    "tests/chart/test_install.py::test_a_release_is_installed_upgraded_from_the_previous_chart_rolled_back_and_gone"
+)
+NODE = By("tests/node/test_end_to_end.py::test_the_table_has_a_row_each_and_a_leak_is_not_answered_with_memory")
+CI = By(".ci/run")
+LONG = "takes minutes to hours; tests/bench runs its parts on little data"
+
+PROOFS: tuple[tuple[str, By | Not], ...] = (
+    ("memdiag diagnose .*", HERE),
+    ("memdiag explain .*", HERE),
+    ("memdiag record .*", By("tests/cli/test_record.py::test_it_records_a_real_kill")),
+    ("memdiag run .*", By("tests/cli/test_run.py::test_a_leak_is_killed_twice_and_diagnosed")),
+    ("memdiag check .*", INSTALL),
+    ("dmesg", Not("reads the log of the machine that it runs on; what stands behind it is run on a recorded log")),
+    ("journalctl -k", Not("as dmesg")),
+    ("grep .*", Not("filters what the command before it prints")),
+    ("make (setup|test|lint|unit|quick|api|node)( unit)?", CI),
+    ("make demo", Not("would be a second cluster beside that of tests/node, which is brought up by the same steps")),
+    ("make demo-down", Not("as make demo")),
+    ("kubectl top .*", Not("needs metrics-server, which the testbed has not")),
+    ("kubectl (create|label|get memorydiagnosis) .*", NODE),
+    ("kubectl .*", Not("looks at what is there, or deletes the kinds; nothing of ours is in it but names")),
+    ("helm test .*", Not("needs a node; its pod runs `memdiag check`, which is run against the API server")),
+    ("helm (install|upgrade|uninstall) .*", INSTALL),
+    (
+        "docker (build|push) .*",
+        Not("needs a container engine; ring node's image is built from the Dockerfile by buildah"),
+    ),
+    ("python -m bench\\.verdict.*", Not(LONG)),
+    ("python -m bench\\.limits.*", Not(LONG)),
+    ("python -m bench\\.agent.*", Not(LONG)),
+    ("python -m testbed\\.workloads\\.record .*", By("tests/testbed/test_recording.py")),
+    ("python -m testbed record-kernel-logs .*", Not("boots a kernel for minutes; its recordings are what is tested")),
+    ("python -m testbed (up|down|build)", Not("as make demo")),
+    ("python -m testbed (node|kubectl) .*", Not("needs what `up` starts; tests/node calls the same functions")),
+)
+
+
+def proof_of(command: Command) -> tuple[str, By | Not] | None:
+    """Return the row of one simple command, None when there is none."""
+    return next((row for row in PROOFS if re.fullmatch(row[0], command.text)), None)
