@@ -87,7 +87,7 @@ def sample(cluster: str | None) -> Message:
         Line("Why", "It shows that memdiag's credential, the channel and the way to Slack work."),
         Line("Where to look", "All that memdiag found so far:", "kubectl get memorydiagnosis -A"),
     )
-    return Message(Colour.INFO, "memdiag can reach this channel", lines, f"memdiag{_on(cluster)}")
+    return Message(Colour.INFO, "Test: memdiag can reach this channel", lines, f"memdiag{_on(cluster)}")
 
 
 def _died(facts: Facts) -> Line:

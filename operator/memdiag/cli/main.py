@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "mute": ("memdiag.cli.mute", "send no alert of one diagnosis for a while"),
     "trace": ("memdiag.cli.trace", "export the runs behind one diagnosis, as `memdiag diagnose` reads them"),
     "check": ("memdiag.cli.check", "look whether an installation works, and say what to do when not"),
+    "alert": ("memdiag.cli.alert", "try whether messages reach Slack, and say what to do when not"),
     "agent": ("memdiag.agent.main", "run the node-side helper (what the DaemonSet runs)"),
     "operator": ("memdiag.controller.main", "run the operator (what the Deployment runs)"),
 }
