@@ -9,6 +9,20 @@ from tests.docs.pages import Command
 
 PROGRAMS = ("docker", "dmesg", "grep", "helm", "journalctl", "kubectl", "make", "memdiag", "python", "systemd-run")
 
+PLACES = {
+    "NAMESPACE": "memdiag",
+    "YOURS": "yours",
+    "NAME": "deployment-checkout-checkout",
+    "NODE": "node-of-the-pages",
+    "REGISTRY": "registry.example",
+}
+"""What a reader puts in place of words in capitals."""
+
+
+def filled(text: str) -> str:
+    """Return a command with the words in capitals replaced."""
+    return re.sub(rf"\b({'|'.join(PLACES)})\b", lambda match: PLACES[match.group()], text)
+
 
 @dataclass(frozen=True)
 class By:
@@ -38,6 +52,8 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("memdiag record .*", By("tests/cli/test_record.py::test_it_records_a_real_kill")),
     ("memdiag run .*", By("tests/cli/test_run.py::test_a_leak_is_killed_twice_and_diagnosed")),
     ("memdiag check .*", INSTALL),
+    ("memdiag show .*", By("tests/cli/test_show.py")),
+    ("memdiag trace .*", By("tests/cli/test_show.py")),
     ("dmesg", Not("reads the log of the machine that it runs on; what stands behind it is run on a recorded log")),
     ("journalctl -k", Not("as dmesg")),
     ("grep .*", Not("filters what the command before it prints")),

@@ -18,7 +18,7 @@ import yaml
 
 from memdiag.cli import main as cli
 from tests.docs.pages import REPOSITORY, Command, Line, commands, lines, pages, spoken
-from tests.docs.proofs import HERE, PROGRAMS, PROOFS, By, proof_of
+from tests.docs.proofs import HERE, PROGRAMS, PROOFS, By, filled, proof_of
 
 TRACE = REPOSITORY / "tests/diagnosis/fixtures/leak-1.jsonl.gz"
 LOG = REPOSITORY / "tests/kernel/fixtures/linux-6.12-recorded-kills.txt"
@@ -96,7 +96,7 @@ def test_the_tests_of_the_table_are_there() -> None:
 
 @pytest.mark.parametrize("command", [c for c in told() if c.text.startswith("memdiag ")], ids=str)
 def test_memdiag_takes_what_is_written(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    _, subcommand, *words = shlex.split(command.text)
+    _, subcommand, *words = shlex.split(filled(command.text))
     try:
         parser_of(subcommand).parse_args(words)
     except SystemExit:
