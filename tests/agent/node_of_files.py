@@ -65,8 +65,8 @@ class FileNode:
         self.spool = Spool(self.state)
         self.detector = Detector(self.ledger.seen)
         self.node = Node(str(self.root), self.watcher, self.detector, self.store, self.ledger)
-        pids = PidMap(str(self.proc))
-        self.sampler = sampler = Sampler(self.node, pids, str(self.proc))
+        self.pids = PidMap(str(self.proc))
+        self.sampler = sampler = Sampler(self.node, self.pids, str(self.proc))
         self.teller = Teller(
             node_name="node-a",
             namespace="memdiag",
@@ -76,7 +76,7 @@ class FileNode:
             store=self.store,
             ledger=self.ledger,
             spool=self.spool,
-            pids=pids,
+            pids=self.pids,
             sampler=sampler,
             wall_of=lambda since_boot: NOW + since_boot,
         )

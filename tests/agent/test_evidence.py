@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from memdiag.agent.detector import Kill
 from memdiag.agent.evidence import Scene, freeze
 from memdiag.agent.store import HistoryStore
@@ -105,6 +107,23 @@ def test_the_pods_living_containers_are_read_and_the_victims_last_reading_is_kep
     (spec,) = node.specs(node_of_files.A)
     shares = {share["containerID"]: share["bytes"] // MIB for share in spec["kill"]["shares"]}
     assert shares == {node_of_files.A: 127, node_of_files.B: 7}
+    node.stop()
+
+
+@pytest.mark.parametrize(("victim", "died"), [(1, True), (2, None)])
+def test_a_container_that_ends_after_its_child_was_killed_may_have_ended_by_itself(
+    tmp_path: Path, victim: int, died: bool | None
+) -> None:
+    node = FileNode(tmp_path, node_of_files.A)
+    for pid in (1, 2):
+        (node.proc / str(pid)).mkdir()
+        (node.proc / str(pid) / "cgroup").write_text(f"0::{node_of_files.PARENT}/{node_of_files.A}\n")
+    node.pids.refresh()
+    node.number = victim - 1
+    (node.root / node_of_files.PARENT[1:] / node_of_files.A / "cgroup.events").write_text("populated 0\n")
+    node.kill(node_of_files.A, [node_of_files.NOW + 1])
+    (spec,) = node.specs(node_of_files.A)
+    assert spec["kill"].get("containerDied") is died
     node.stop()
 
 

@@ -74,6 +74,23 @@ def test_who_filled_the_pods_limit_is_said_by_name_and_share() -> None:
     assert spec.kill.limit_hit_cgroup.endswith("-poduid-1.slice")
 
 
+def test_a_container_without_a_limit_dies_of_the_pods() -> None:
+    body = pod_object("shop", "web-abc-1", ["app"], None)
+    body["metadata"]["uid"] = "uid-1"
+    body["spec"]["ephemeralContainers"] = [{"name": "debugger"}]
+    body["status"] = {"ephemeralContainerStatuses": [running("debugger", identity(3))]}
+    kill = built(report("uid-1", identity(3), NOW), project(body)).kill
+    assert kill.limit_hit is LimitHit.POD
+    assert "container debugger has no limit of its own" in kill.explanation
+
+
+def test_a_container_that_ended_by_itself_after_a_kill_was_not_killed() -> None:
+    for code, kind in ((0, "ProcessKilled"), (143, "ProcessKilled"), (137, "ContainerKilled")):
+        pod = make_pod(ended("app", identity(1), "OOMKilled", code))
+        spec = built(report("uid-1", identity(1), NOW, container_died=None), pod)
+        assert spec.kill.kind == kind
+
+
 def test_who_died_need_not_be_who_filled_it() -> None:
     pod = make_pod(running("app", identity(1)), running("proxy", identity(2)), names=("app", "proxy"))
     shares = {identity(1): 70 * MIB, identity(2): 20 * MIB}

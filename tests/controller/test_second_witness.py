@@ -124,6 +124,27 @@ def test_oomkilled_is_what_the_exit_code_makes_of_it(code: int, kind: str) -> No
     assert shop.total == 1
 
 
+@pytest.mark.parametrize(
+    ("reason", "word"), [("OOMKilled", {"reason": "OOMKilled", "exitCode": 0}), ("Completed", None)]
+)
+def test_a_kill_that_its_container_outlived_has_the_apis_word_when_that_is_oomkilled(reason: str, word: Any) -> None:
+    shop = Shop()
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.pod(running("app", identity(1)))
+            shop.report(1, container_died=None)
+            shop.pod(ended("app", identity(1), reason, 0))
+            await until(shop.done)
+            await until(lambda: word is None or shop.incidents[0].get("status"))
+
+    asyncio.run(scene())
+    (incident,) = shop.incidents
+    assert incident["spec"]["kill"]["kind"] == "ProcessKilled"
+    said = incident.get("status", {}).get("podStatus")
+    assert said is None if word is None else {**said, "finishedTime": ""} == {**word, "finishedTime": ""}
+
+
 @pytest.mark.parametrize("where", ["initContainerStatuses", "ephemeralContainerStatuses", "sidecar", "static"])
 def test_every_kind_of_container_is_seen(where: str) -> None:
     shop = Shop()

@@ -82,6 +82,10 @@ class PidMap:
         """Return the container ID of a process that was seen, None when it was not or belongs to none."""
         return self._owner.get(pid) or self._before.get(pid)
 
+    def main(self, container_id: str) -> int | None:
+        """Return a container's first process, None when none was seen."""
+        return self._first.get(container_id)
+
     def of_container(self, container_id: str) -> list[int]:
         """Return the processes of a container that were seen at the last refresh."""
         if self._members is None:

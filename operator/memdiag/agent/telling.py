@@ -43,6 +43,8 @@ class _Pending:
     time: float
     fold: Fold | None
     deadline: float
+    main_lived: bool
+    """The container's first process was not among the victims."""
 
 
 class Teller:
@@ -106,8 +108,13 @@ class Teller:
                 scene.missing = (*scene.missing, *missing)
                 report = self._freeze(kill, scene, self._boot_id, ordinal, found_late=found_late)
             deadline = now if found_late else now + FATE_SECONDS
-            self._pending.append(_Pending(kill, report, ordinal, time, fold, deadline))
+            self._pending.append(_Pending(kill, report, ordinal, time, fold, deadline, self._main_lived(kill)))
         self.advance(now)
+
+    def _main_lived(self, kill: Kill) -> bool:
+        main = self._pids.main(kill.container_id)
+        victims = {victim.pid for victim in kill.report.victims}
+        return not kill.report.group_kill and main is not None and bool(victims) and main not in victims
 
     def _freeze(self, kill: Kill, scene: Scene, boot_id: str, ordinal: int, *, found_late: bool) -> Report:
         owners = {task.pid: owner for task in kill.report.tasks if (owner := self._pids.owner(task.pid)) is not None}
@@ -199,7 +206,10 @@ class Teller:
             if died is None and now < pending.deadline:
                 waiting.append(pending)
                 continue
-            if died is None:
+            if died and pending.main_lived:
+                # It may have ended by itself, having lost a process: the API knows how.
+                died = None
+            elif died is None:
                 # Processes of a group kill may be slow to go; the only ones left would be those it must not touch.
                 died = None if pending.kill.report.group_kill else False
             try:

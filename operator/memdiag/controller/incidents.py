@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from memdiag.controller.podbook import PastRun
-from memdiag.controller.resolve import Resolved
+from memdiag.controller.resolve import Resolved, by_status
 from memdiag.controller.shares import in_words, shares_of
 from memdiag.kube.fields import History, Victim
 from memdiag.kube.kinds import API_VERSION, INCIDENT
@@ -22,7 +22,7 @@ from memdiag.kube.memory_incident import (
     WorkloadReference,
 )
 from memdiag.kube.memory_report import MemoryReportSpec
-from memdiag.kube.pods import Container, Pod, Termination
+from memdiag.kube.pods import SIGKILLED, Container, Pod, Termination
 from memdiag.kube.workload import Workload
 from memdiag.model.history import History as Table
 from memdiag.model.history import HistoryRun as TableRun
@@ -32,7 +32,6 @@ from memdiag.model.kill import KillKind, LimitHit
 from memdiag.model.quantity import format_bytes, human_bytes
 from memdiag.model.report import from_rfc3339, rfc3339
 
-SIGKILLED = 137
 DIAGNOSIS_LABEL = "memdiag.dev/diagnosis"
 RUN_LABEL = "memdiag.dev/run"
 _OWN_POD = frozenset({LimitHit.CONTAINER, LimitHit.POD})
@@ -89,18 +88,27 @@ def own_history(history: History | None, container_ids: Collection[str]) -> Hist
     )
 
 
-def limit_in_effect(report: MemoryReportSpec, pod: Pod) -> tuple[LimitHit, str]:
-    """Return whose limit was hit in effect, and the sentence that says why."""
+def _pods_limit(size: str, pod: Pod, container: Container | None) -> tuple[LimitHit, str]:
+    if pod.limit is not None:
+        return LimitHit.POD, f"The pod's cgroup reached the limit{size} that the pod sets for all its containers."
+    if container is not None and container.limit is None:
+        return LimitHit.POD, (
+            f"The pod's cgroup reached its limit{size}, the sum of its containers' limits; container "
+            f"{container.name} has no limit of its own."
+        )
+    return LimitHit.CONTAINER, (
+        f"The pod's cgroup reached its limit{size}, the sum of its containers' limits, which is usually "
+        "reached just before the container's own: in effect the container's own limit was hit."
+    )
+
+
+def limit_in_effect(report: MemoryReportSpec, pod: Pod, container: Container | None) -> tuple[LimitHit, str]:
+    """Return whose limit was hit in effect, and the sentence that says why; `container` is the victim's, if known."""
     kill = report.kill
     size = "" if kill.limit_bytes is None else f" of {human_bytes(kill.limit_bytes)}"
     match kill.limit_hit:
-        case LimitHit.POD if pod.limit is None:
-            return LimitHit.CONTAINER, (
-                f"The pod's cgroup reached its limit{size}, the sum of its containers' limits, which is usually "
-                "reached just before the container's own: in effect the container's own limit was hit."
-            )
         case LimitHit.POD:
-            return LimitHit.POD, f"The pod's cgroup reached the limit{size} that the pod sets for all its containers."
+            return _pods_limit(size, pod, container)
         case LimitHit.CONTAINER:
             return LimitHit.CONTAINER, f"The container's cgroup reached its limit{size}."
         case LimitHit.ANCESTOR:
@@ -151,10 +159,10 @@ def _name(report: MemoryReportSpec, pod: Pod, container: str, *, died: bool) -> 
     return incident_name(pod.name, container, pod.uid, report.container_id, None if is_the_end else report.ordinal)
 
 
-def _kill(report: MemoryReportSpec, pod: Pod, container: str, past: Mapping[str, PastRun], *, died: bool) -> Kill:
+def _kill(report: MemoryReportSpec, pod: Pod, resolved: Resolved, past: Mapping[str, PastRun], *, died: bool) -> Kill:
     kill = report.kill
-    hit, explanation = limit_in_effect(report, pod)
-    shares = shares_of(report, container, pod, past)
+    hit, explanation = limit_in_effect(report, pod, resolved.container)
+    shares = shares_of(report, resolved.name, pod, past)
     victim, rss = _victim_text(kill.victims[0] if kill.victims else None)
     return Kill(
         time=kill.time,
@@ -163,7 +171,7 @@ def _kill(report: MemoryReportSpec, pod: Pod, container: str, past: Mapping[str,
         container_died=None if report.fold is None else died,
         limit_hit=hit,
         limit_hit_cgroup=kill.limit_hit_cgroup if kill.limit_hit in _OWN_POD else None,
-        explanation=f"{explanation} {in_words(shares, container)}".strip(),
+        explanation=f"{explanation} {in_words(shares, resolved.name)}".strip(),
         constraint=kill.constraint,
         group_kill=kill.group_kill,
         victims=kill.victims,
@@ -242,7 +250,7 @@ def from_report(
         **common(pod, resolved, workload, report.container_id),
         node=report.node,
         source=Source.KERNEL,
-        kill=_kill(report, pod, resolved.name, past, died=died),
+        kill=_kill(report, pod, resolved, past, died=died),
         memory=report.container,
         pod_memory=report.pod,
         ancestors=report.ancestors,
@@ -300,7 +308,8 @@ def late_evidence(incident: dict[str, Any], report: MemoryReportSpec, pod: Pod) 
     known = (incident.get("status") or {}).get("lateEvidence") or []
     if incident["spec"].get("source") != Source.POD_STATUS or known:
         return None
-    hit, explanation = limit_in_effect(report, pod)
+    found = by_status(report.container_id, pod, {})
+    hit, explanation = limit_in_effect(report, pod, None if found is None else found.container)
     ids = {report.container_id}
     late = LateEvidence(
         source=Source.KERNEL,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memdiag.controller.podbook import PastRun
 from memdiag.kube.memory_report import MemoryReportSpec
-from memdiag.kube.pods import Container, Pod, Termination
+from memdiag.kube.pods import SIGKILLED, Container, Pod, Termination
 
 UNKNOWN_CONTAINER = "unknown"
 
@@ -69,7 +69,12 @@ def by_elimination(report: MemoryReportSpec, pod: Pod, *, patient: bool) -> Reso
 
 
 def died(report: MemoryReportSpec, resolved: Resolved) -> bool | None:
-    """Return whether the container ended with the kill, None while neither the agent nor the status tells."""
+    """Return whether the container ended with the kill, None while neither the agent nor the status tells.
+
+    One that ended otherwise than by SIGKILL lost a process and then ended by itself.
+    """
     if report.kill.container_died is not None:
         return report.kill.container_died
-    return True if resolved.termination is not None else None
+    if resolved.termination is None:
+        return None
+    return resolved.termination.exit_code in {None, SIGKILLED}

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,6 @@ from memdiag.controller.diagnoser import Diagnoser, Subject
 from memdiag.controller.incidents import (
     DIAGNOSIS_LABEL,
     RUN_LABEL,
-    SIGKILLED,
     from_status,
     pod_status,
     run_label,
@@ -27,7 +27,7 @@ from memdiag.controller.sigkills import Repeated, Sigkills, is_suspect, trace_of
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError
 from memdiag.kube.kinds import INCIDENT
 from memdiag.kube.memory_incident import Source
-from memdiag.kube.pods import Pod, Termination
+from memdiag.kube.pods import SIGKILLED, Pod, Termination
 from memdiag.kube.workload import find_workload
 from memdiag.model.kill import KillKind
 from memdiag.model.report import from_rfc3339
@@ -43,6 +43,16 @@ _INCIDENTS_A_PAGE = "50"
 
 _Record = Callable[[], tuple[Subject, dict[str, Any] | None] | None]
 """Writes an incident and returns its subject, with the incident when it is new; None when there is none to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """An incident that lacks the API's word on its container's end."""
+
+    namespace: str
+    name: str
+    ended: bool
+    """The container ended with the kill."""
 
 
 class SecondWitness:
@@ -72,7 +82,7 @@ class SecondWitness:
         self._tick = tick
         self._enabled = enabled
         self._agents = agents
-        self._expected: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._expected: OrderedDict[str, _Expected] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._suspects: dict[str, tuple[Ended, float]] = {}
         self._sigkills = Sigkills(clock, wall, grace)
@@ -132,17 +142,23 @@ class SecondWitness:
 
     def _expect(self, incident: Mapping[str, Any]) -> None:
         spec, metadata = incident["spec"], incident["metadata"]
-        kind, alone = spec["kill"]["kind"], spec["source"] == Source.POD_STATUS
-        ended = kind == KillKind.CONTAINER_KILLED or spec["kill"].get("containerDied")
-        if ended or (alone and kind == KillKind.PROCESS_KILLED):
-            self._expected[spec["containerID"]] = (metadata["namespace"], metadata["name"])
-            while len(self._expected) > _MOST_EXPECTED:
-                self._expected.popitem(last=False)
+        kind, run = spec["kill"]["kind"], spec["containerID"]
+        if kind == KillKind.EVICTED:
+            return
+        alone = spec["source"] == Source.POD_STATUS
+        ended = kind == KillKind.CONTAINER_KILLED or bool(spec["kill"].get("containerDied")) or alone
+        before = self._expected.get(run)
+        if before is not None and before.ended and not ended:
+            return
+        self._expected[run] = _Expected(metadata["namespace"], metadata["name"], ended)
+        while len(self._expected) > _MOST_EXPECTED:
+            self._expected.popitem(last=False)
 
     def _fill(self, end: Termination) -> None:
-        place = self._expected.pop(end.container_id, None)
-        if place is not None:
-            self._ends.put_nowait((*place, end))
+        """Give an incident the API's word. On a kill that the container outlived it has one only as OOMKilled."""
+        expected = self._expected.pop(end.container_id, None)
+        if expected is not None and (expected.ended or end.reason == _OOM_KILLED):
+            self._ends.put_nowait((expected.namespace, expected.name, end))
 
     async def _write_ends(self) -> None:
         while True:

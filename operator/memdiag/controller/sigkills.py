@@ -10,9 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memdiag.controller.incidents import SIGKILLED
 from memdiag.controller.podbook import Ended
-from memdiag.kube.pods import Container, Pod
+from memdiag.kube.pods import SIGKILLED, Container, Pod
 from memdiag.kube.workload import Workload
 from memdiag.model.report import from_rfc3339
 from memdiag.model.trace import Run, RunEnd, Trace

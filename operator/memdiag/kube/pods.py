@@ -12,6 +12,8 @@ from memdiag.kube.memory_incident import Role
 from memdiag.model.quantity import parse_bytes
 from memdiag.model.runtime import heap_settings, holds_heap_settings
 
+SIGKILLED = 137
+"""Exit code of a container that SIGKILL ended."""
 _EVICTED = "Evicted"
 _LOW_ON_MEMORY = "low on resource: memory"
 _MIRROR = "kubernetes.io/config.mirror"
