@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import binaries, image_disk, images, kernel, preflight, rootfs
+from testbed import binaries, flavour, image_disk, images, kernel, preflight, rootfs
 from testbed.cache import REPOSITORY, Artifact
 from testbed.control_plane import ControlPlane, instance
 from testbed.node import Node, NodeDiedError
@@ -105,7 +105,7 @@ def build_steps() -> list[Step]:
     steps.append(_build(images.base_artifact(), 60, "build node packages", name="base image"))
     steps.append(_build(images.pause_artifact(), 1, name="pause image"))
     after = ("build node packages", "build kubernetes", "build containerd")
-    steps.append(_build(rootfs.artifact(), 10, *after, name="node disk"))
+    steps.append(_build(rootfs.artifact(flavour.chosen()), 10, *after, name="node disk"))
     steps.append(_build(images.memdiag_artifact(), 40, "build base image", name="memdiag image"))
     after = ("build memdiag image", "build pause image", "build containerd")
     steps.append(_build(image_disk.artifact(), 10, *after, name="image disk"))
@@ -114,7 +114,8 @@ def build_steps() -> list[Step]:
 
 def everything_cached() -> bool:
     """Whether nothing big is left to build."""
-    artifacts = [*(binaries.artifact(name) for name in binaries.SOURCES), kernel.artifact(), rootfs.artifact()]
+    artifacts = [*(binaries.artifact(name) for name in binaries.SOURCES), kernel.artifact()]
+    artifacts.append(rootfs.artifact(flavour.chosen()))
     return all(artifact.cached for artifact in artifacts)
 
 

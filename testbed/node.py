@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import image_disk, kernel, pki, rootfs
+from testbed import flavour, image_disk, kernel, pki, rootfs
 from testbed.control_plane import HOST_ADDRESS, NODE_ADDRESS, ControlPlane
 from testbed.processes import Process
 from testbed.shell import TestbedError, capture, run, tail, wait_for
@@ -53,7 +53,7 @@ class Node:
 
     def boot(self) -> None:
         """Start the kernel; `wait_ready` says when Kubernetes has it."""
-        disk = rootfs.artifact().ensure() / "node.img"
+        disk = rootfs.artifact(flavour.chosen()).ensure() / "node.img"
         images = image_disk.artifact().ensure() / "images.img"
         overlays = [self.plane.folder / name for name in ("disk.cow", "images.cow")]
         for overlay in overlays:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from testbed import binaries, cache, debian
 from testbed.cache import HERE, Artifact
+from testbed.debian import Package
+from testbed.flavour import Flavour
 from testbed.shell import run
 
 _PACKAGES = (
@@ -69,16 +72,27 @@ def _install(source: Path, target: Path, mode: int) -> None:
     target.chmod(mode)
 
 
-def _build(folder: Path) -> None:
+def _add_packages(tree: Path, folder: Path, packages: Sequence[Package], log: Path) -> None:
+    """Unpack packages into the tree, which has a merged /usr as they do."""
+    fetched = folder / "packages"
+    fetched.mkdir()
+    for package in packages:
+        debian.unpack(debian.download(package, fetched, log), tree, log)
+    shutil.rmtree(fetched)
+
+
+def _build(folder: Path, flavour: Flavour) -> None:
     log = cache.logs() / "node-image.log"
     tree = folder / "tree"
     tree.mkdir()
     run(["tar", "-C", tree, "-xpf", debian_artifact().ensure() / "debian.tar"], log=log)
+    _add_packages(tree, folder, flavour.packages, log)
     for program in _PROGRAMS:
         _install(binaries.program(program), tree / "usr/local/bin" / program, 0o755)
     _install(_NODE / "setup.sh", tree / _SETUP, 0o755)
     for name, place in _FILES.items():
         _install(_NODE / name, tree / place, 0o644)
+        (tree / place).write_text(flavour.edited(name, (_NODE / name).read_text()))
     units = tree / "etc/systemd/system"
     for unit in sorted((_NODE / "units").iterdir()):
         _install(unit, units / unit.name, 0o644)
@@ -103,7 +117,13 @@ def _build(folder: Path) -> None:
     shutil.rmtree(tree)
 
 
-def artifact() -> Artifact:
+def artifact(flavour: Flavour) -> Artifact:
     """Return the node's disk as an artifact: a folder with node.img (sparse)."""
     sources = [binaries.artifact(name).path.name for name in ("kubernetes", "containerd")]
-    return Artifact("node-image", (debian_artifact().path.name, *sources, _NODE, _DISK_SIZE, "recipe 1"), _build)
+    inputs: tuple[str | Path, ...] = (debian_artifact().path.name, *sources, _NODE, _DISK_SIZE, "recipe 1")
+    name = "node-image"
+    if not flavour.usual:
+        # a disk beside the usual one: neither displaces the other
+        name += f"-{flavour.driver}-{flavour.runtime}"
+        inputs = (*inputs, repr(flavour.packages), repr(flavour.edits))
+    return Artifact(name, inputs, lambda folder: _build(folder, flavour))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_every_kernel_kill_is_an_incident_whatever_the_api_called_it(examples: C
 def kernel_kills(cluster: Cluster) -> set[str]:
     """Return the IDs of the containers in which the node's kernel log has a kill."""
     log = cluster.node.run("dmesg | grep -o 'task_memcg=[^,]*' || true")
-    return {line.rpartition("cri-containerd-")[2].removesuffix(".scope") for line in log.split()}
+    return {found[-1] for line in log.split() if (found := re.findall(r"[0-9a-f]{64}", line))}
 
 
 def test_reports_are_gone_once_used_and_nothing_holds_an_object_back(examples: Cluster) -> None:
