@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import importlib.util
 import io
 import re
 import shlex
@@ -183,6 +184,23 @@ def test_values_in_blocks_exist() -> None:
             found = yaml.safe_load(text)
             if isinstance(found, dict) and "apiVersion" not in found:
                 assert [path for path in keys(found) if not reach(path)] == [], f"{page}: {text}"
+
+
+def there(name: str) -> bool:
+    """Say whether a dotted name of ours is a module, or something in one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, last = name.rpartition(".")
+        return hasattr(importlib.import_module(module), last)
+    return True
+
+
+def test_modules_that_are_named_are_there() -> None:
+    words = [each for page in pages() for each in spoken(page)]
+    named = [word for word in words if re.fullmatch(r"(memdiag|testbed|bench)(\.\w+)+", word.text)]
+    assert len(named) > 5
+    assert [str(word) for word in named if not word.text.startswith("memdiag.dev") and not there(word.text)] == []
 
 
 def replaced(words: list[str]) -> list[str]:
