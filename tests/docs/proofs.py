@@ -53,6 +53,7 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("journalctl -k", Not("as dmesg")),
     ("grep .*", API),
     ("make (setup|test|lint|unit|quick|api|node)( unit)?", CI),
+    ("NODE_(DRIVER|RUNTIME)=[a-z]+ make node", Not("ring node with another node: minutes for each, by hand")),
     ("make demo", Not("would be a second cluster beside that of tests/node, which is brought up by the same steps")),
     ("make demo-down", Not("as make demo")),
     ("kubectl top .*", Not("needs metrics-server, which the testbed has not")),
