@@ -24,7 +24,8 @@ _PODS = "10.244.0.0/16"
 _NAMES = ("scheduler", "controller-manager", "relay-out", "relay-in", "apiserver", "etcd")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port on which nobody listens."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -70,8 +71,8 @@ class ControlPlane:
         keys = pki.create(self.folder / "pki", (HOST_ADDRESS,))
         if self.networked:
             self._make_network()
-        port = 6443 if self.networked else _free_port()
-        etcd, peer = (2379, 2380) if self.networked else (_free_port(), _free_port())
+        port = 6443 if self.networked else free_port()
+        etcd, peer = (2379, 2380) if self.networked else (free_port(), free_port())
         self._start_etcd(etcd, peer)
         self._start_apiserver(keys, port, etcd)
         host_port = self._relay(port) if self.networked else port
@@ -155,7 +156,7 @@ class ControlPlane:
     def _relay(self, port: int) -> int:
         """Give the host the API on a loopback port, through a Unix socket that both network namespaces see."""
         bridge = self.folder / "api.sock"
-        host_port = _free_port()
+        host_port = free_port()
         inner = self.inside("socat", f"UNIX-LISTEN:{bridge},fork,mode=600", f"TCP:127.0.0.1:{port}")
         self.process("relay-in").start(inner)
         outer = ["socat", f"TCP-LISTEN:{host_port},bind=127.0.0.1,reuseaddr,fork", f"UNIX-CONNECT:{bridge}"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, cache, cluster, foreign_kinds, kernel, preflight, prometheus, quick
+from testbed import binaries, browser, cache, cluster, foreign_kinds, kernel, preflight, prometheus, quick
 from testbed.control_plane import ControlPlane, instance
 from testbed.shell import TestbedError
 
@@ -67,6 +67,14 @@ def promtool() -> Path:
     """Give the path of Prometheus's own tool for rules."""
     _or_skip("api server", lambda: prometheus.program("promtool"))
     return prometheus.program("promtool")
+
+
+@pytest.fixture(scope="session", name="browser")
+def browser_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
+    """Give a page in a real browser."""
+    _or_skip("api server", browser.install)
+    with browser.page(tmp_path_factory.mktemp("browser")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session", name="foreign_kinds")

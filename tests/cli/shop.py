@@ -22,15 +22,32 @@ from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import project
 from memdiag.kube.workload import find_workload
 from memdiag.model.history import HistoryRun, encode
-from memdiag.model.kill import LimitHit
+from memdiag.model.kill import Constraint, LimitHit, OomReport, Task
 from memdiag.model.report import to_spec
-from memdiag.model.trace import Run, Sample, Trace
+from memdiag.model.trace import Run, Sample, Trace, Victim
 from memdiag.model.tracefile import parse
-from tests.controller.support import MemoryApi, identity, merged, report, running
+from tests.controller.support import MIB, MemoryApi, identity, merged, report, running
 
 FIXTURES = Path(__file__).parents[1] / "diagnosis/fixtures"
 _STEP = 2
 """Every so many samples of a recording are kept, as an agent thins them."""
+
+_KILL = OomReport(
+    time=100.0,
+    constraint=Constraint.MEMCG,
+    oom_memcg="/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-2.scope",
+    task_memcg=None,
+    group_kill=False,
+    victims=(Victim(pid=4711, comm="python3", anon_rss=93 * MIB, file_rss=MIB, shmem_rss=0),),
+    tasks=(Task(4711, "python3", rss=94 * MIB, pgtables=MIB // 4), Task(4700, "sh", rss=MIB, pgtables=MIB // 16)),
+    usage_bytes=96 * MIB,
+    limit_bytes=96 * MIB,
+    invoked_by="python3",
+    lines=(
+        "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=976",
+        "Memory cgroup out of memory: Killed process 4711 (python3) anon-rss:95232kB, file-rss:1024kB",
+    ),
+)
 
 
 def recorded(name: str, ago: float = 60.0) -> Trace:
@@ -58,12 +75,14 @@ def kill(api: Api, pod_path: str, trace: Trace, first: int = 1) -> Subject:
     seen: list[tuple[HistoryRun, Sequence[Sample]]] = []
     for number, run in enumerate(trace.runs, first):
         assert run.end is not None
-        item["status"] = {"phase": "Running", "containerStatuses": [running("app", identity(number), number)]}
+        in_force = item["spec"]["containers"][0]["resources"]  # a kubelet that can resize says what is in force
+        now = {**running("app", identity(number), number), "resources": in_force}
+        item["status"] = {"phase": "Running", "containerStatuses": [now]}
         pod = project(item)
         samples = run.samples[::-1][::_STEP][::-1]
         seen.append((HistoryRun(identity(number), run.started, run.end.t, killed=True), samples))
         told = report(pod.uid, identity(number), run.end.t, history=encode(seen), container=run.samples[-1].level)
-        told = replace(told, ordinal=number, limit_hit=LimitHit.CONTAINER)
+        told = replace(told, ordinal=number, limit_hit=LimitHit.CONTAINER, kill=_KILL)
         spec = MemoryReportSpec.model_validate(to_spec(told))
         resolved = by_status(identity(number), pod, {})
         assert resolved is not None
@@ -82,6 +101,10 @@ def _verdict(trace: Trace, siblings: Sequence[Trace], hit: LimitHit | None, arou
 
 class World(MemoryApi):
     """The fake API with what the commands need beyond it: strategic patches, and the pods' resize subresource."""
+
+    def get(self, path: str, query: Any = None) -> dict[str, Any]:
+        assert set(query or ()) <= {"limit"}, "this fake filters lists only"
+        return super().get(path)
 
     def strategic_patch(self, path: str, body: Any) -> dict[str, Any]:
         self.calls.append(("STRATEGIC", path))
@@ -133,7 +156,7 @@ def stocked(api: Api, namespace: str, name: str, pods: int = 1) -> list[str]:
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{name}-abc", "uid": below["metadata"]["uid"]}
     paths = []
     for number in range(pods):
-        pod = f"{name}-abc-{number}"
+        pod = f"{name}-abc-x7k2{number}"
         of_pod: dict[str, Any] = {
             "name": pod,
             "labels": {"app": name, "pod-template-hash": "abc"},

@@ -51,7 +51,7 @@ def test_the_patch_is_printed_and_nothing_changes(world: World, capsys: pytest.C
     }
     assert "# deployment/reports, container app: memory limit 96Mi → 144Mi, request 144Mi" in told.out
     assert "kubectl -n shop patch deployment/reports --type strategic -p" in told.err
-    assert "Pods to resize in place: reports-abc-0" in told.err
+    assert "Pods to resize in place: reports-abc-x7k20" in told.err
     assert "Nothing was changed; --yes does it." in told.err
     assert writes(world) == []
 
@@ -67,27 +67,27 @@ def test_yes_patches_the_owner_and_nothing_else(world: World, capsys: pytest.Cap
 
 
 def test_in_place_resizes_pods_that_run_with_another_limit(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.objects[f"{PODS}/checkout-abc-1"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.objects[f"{PODS}/checkout-abc-x7k21"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert said(applied, Target(world, "shop"), LEAK, "--stop-gap", "--yes", "--in-place") == 0
     assert writes(world) == [
         ("STRATEGIC", f"{DEPLOYMENTS}/checkout"),
-        ("STRATEGIC", f"{PODS}/checkout-abc-0/resize"),
+        ("STRATEGIC", f"{PODS}/checkout-abc-x7k20/resize"),
     ]
-    assert in_force(world, f"{PODS}/checkout-abc-0") == ("176Mi", "96Mi")
-    assert "pod checkout-abc-0: memory limit 96Mi → 176Mi, asked of its node" in capsys.readouterr().out
+    assert in_force(world, f"{PODS}/checkout-abc-x7k20") == ("176Mi", "96Mi")
+    assert "pod checkout-abc-x7k20: memory limit 96Mi → 176Mi, asked of its node" in capsys.readouterr().out
 
 
 def test_a_guaranteed_pod_stays_guaranteed(world: World) -> None:
-    world.objects[f"{PODS}/checkout-abc-0"]["status"]["qosClass"] = "Guaranteed"
+    world.objects[f"{PODS}/checkout-abc-x7k20"]["status"]["qosClass"] = "Guaranteed"
     assert said(applied, Target(world, "shop"), LEAK, "--stop-gap", "--yes", "--in-place") == 0
-    assert in_force(world, f"{PODS}/checkout-abc-0") == ("176Mi", "176Mi")
-    assert in_force(world, f"{PODS}/checkout-abc-1") == ("176Mi", "96Mi")
+    assert in_force(world, f"{PODS}/checkout-abc-x7k20") == ("176Mi", "176Mi")
+    assert in_force(world, f"{PODS}/checkout-abc-x7k21") == ("176Mi", "96Mi")
 
 
 def test_a_pod_that_is_not_resized_is_told_and_the_others_are(shop: World, capsys: pytest.CaptureFixture[str]) -> None:
     class Grudging(World):
         def strategic_patch(self, path: str, body: Any) -> dict[str, Any]:
-            if path.endswith("abc-0/resize"):
+            if path.endswith("abc-x7k20/resize"):
                 raise PermanentError("PATCH: 422 Pod QOS Class may not change", 422)
             return super().strategic_patch(path, body)
 
@@ -95,8 +95,8 @@ def test_a_pod_that_is_not_resized_is_told_and_the_others_are(shop: World, capsy
     world.objects = copy.deepcopy(shop.objects)
     assert said(applied, Target(world, "shop"), LEAK, "--stop-gap", "--yes", "--in-place") == 1
     told = capsys.readouterr()
-    assert "pod checkout-abc-0: not resized: PATCH: 422 Pod QOS Class may not change" in told.err
-    assert "pod checkout-abc-1: memory limit 96Mi → 176Mi" in told.out
+    assert "pod checkout-abc-x7k20: not resized: PATCH: 422 Pod QOS Class may not change" in told.err
+    assert "pod checkout-abc-x7k21: memory limit 96Mi → 176Mi" in told.out
 
 
 def test_a_leak_is_refused_without_stop_gap(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,12 +162,12 @@ def test_a_sidecar_is_patched_where_it_stands(world: World) -> None:
 
 
 def test_a_bare_pod_can_only_be_resized(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    pod = world.objects[f"{PODS}/reports-abc-0"]
+    pod = world.objects[f"{PODS}/reports-abc-x7k20"]
     del pod["metadata"]["ownerReferences"]
-    target = {"apiVersion": "v1", "kind": "Pod", "name": "reports-abc-0"}
+    target = {"apiVersion": "v1", "kind": "Pod", "name": "reports-abc-x7k20"}
     world.objects[DIAGNOSIS.path("shop", LOW)]["spec"]["targetRef"] = target
     with pytest.raises(Refused, match="no pod template that could be patched: set the memory limit of container app"):
         said(applied, Target(world, "shop"), LOW, "--yes")
     assert said(applied, Target(world, "shop"), LOW, "--yes", "--in-place") == 0
-    assert in_force(world, f"{PODS}/reports-abc-0") == ("144Mi", "144Mi")
+    assert in_force(world, f"{PODS}/reports-abc-x7k20") == ("144Mi", "144Mi")
     assert "its manifest" in capsys.readouterr().err

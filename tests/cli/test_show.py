@@ -34,7 +34,7 @@ def test_show_tells_verdict_evidence_chart_and_steps(target: Target, capsys: pyt
         "Cause: Leak (HeapLeak), confidence",
         "In force: limit 96 MiB; request 96 MiB; 5 kills, the last at",
         "Recommended: fix the leak",
-        "Memory over runs of pod checkout-abc-0 (1 other pod not drawn):",
+        "Memory over runs of pod checkout-abc-x7k20 (1 other pod not drawn):",
         "limit 96 MiB",
         "OOM kill",
         "Next:",
@@ -51,12 +51,12 @@ def test_show_tells_verdict_evidence_chart_and_steps(target: Target, capsys: pyt
 def test_what_the_last_kill_was_is_told(target: Target) -> None:
     found = diagnosis(target, LEAK)
     finding = finding_of(found, incidents_of(target, found), 0.0)
-    assert finding.last_kill.pod == "checkout-abc-0"
+    assert finding.last_kill.pod == "checkout-abc-x7k20"
     assert finding.last_kill.limit_hit == "Container"
     assert finding.last_kill.victims[0].comm == "python3"
     assert finding.last_kill.kernel_log
     assert [kill.what for kill in finding.recent] == ["the container"] * 5
-    assert [trace.pod for trace in finding.traces] == ["checkout-abc-0", "checkout-abc-1"]
+    assert [trace.pod for trace in finding.traces] == ["checkout-abc-x7k20", "checkout-abc-x7k21"]
 
 
 def test_a_diagnosis_without_verdict_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from memdiag.kube.api import Api, ConflictError, NotFoundError
-from memdiag.kube.kinds import DIAGNOSIS, INCIDENT, REPORT
+from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, PermanentError
+from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT, KINDS, REPORT, definition
 from memdiag.model.history import HistoryRun, encode
 from memdiag.model.kill import Constraint, LimitHit, OomReport
 from memdiag.model.report import Report, to_object
@@ -222,6 +222,26 @@ def wait_for(what: Callable[[], _T | None], seconds: float = 20.0) -> _T:
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
+def serve_kinds(api: Api) -> None:
+    """Have the API server serve our kinds as they are now; other tests share it."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for kind in KINDS:
+        wanted = definition(kind)
+        try:
+            api.create(definitions, wanted)
+        except AlreadyExistsError:
+            api.patch(f"{definitions}/{wanted['metadata']['name']}", {"spec": wanted["spec"]})
+    wait_for(lambda: _kinds_served(api))
+
+
+def _kinds_served(api: Api) -> bool:
+    try:
+        found = api.get(f"/apis/{API_VERSION}")
+    except PermanentError:
+        return False
+    return {kind.plural for kind in KINDS} <= {resource["name"] for resource in found["resources"]}
+
+
 class OperatorProcess:
     """The real operator as a process of its own."""
 
@@ -301,8 +321,6 @@ class MemoryApi:
         return copy.deepcopy(self.objects[path])
 
     def create(self, path: str, body: Any) -> dict[str, Any]:
-        from memdiag.kube.api import AlreadyExistsError
-
         item = copy.deepcopy(dict(body))
         place = f"{path}/{item['metadata']['name']}"
         self.calls.append(("POST", place))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memdiag.kube.api import AlreadyExistsError, ConflictError, HttpApi, PermanentError, connect
-from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT, KINDS, REPORT, definition
+from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT, KINDS, REPORT
 from memdiag.model.kill import LimitHit
 from memdiag.model.report import FoldedKills
 from tests.controller.support import (
@@ -22,6 +22,7 @@ from tests.controller.support import (
     report,
     report_object,
     running,
+    serve_kinds,
     token_kubeconfig,
     wait_for,
 )
@@ -50,14 +51,7 @@ OWN_RULES = [{"apiGroups": ["memdiag.dev"], "resources": ["memoryreports"], "ver
 def cluster(api_server: Any) -> Cluster:
     """Give the API server with our kinds, memdiag's namespace, and the operator's rights."""
     api = HttpApi(connect(Path(api_server.kubeconfig)))
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    for kind in KINDS:
-        wanted = definition(kind)
-        try:
-            api.create(definitions, wanted)
-        except AlreadyExistsError:  # other tests share this API server
-            api.patch(f"{definitions}/{wanted['metadata']['name']}", {"spec": wanted["spec"]})
-    wait_for(lambda: _kinds_served(api))
+    serve_kinds(api)
     cluster = Cluster(api)
     cluster.namespace(OWN_NAMESPACE)
     rbac = "/apis/rbac.authorization.k8s.io/v1"
@@ -76,14 +70,6 @@ def cluster(api_server: Any) -> Cluster:
 
 def _role(kind: str) -> dict[str, str]:
     return {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "operator"}
-
-
-def _kinds_served(api: HttpApi) -> bool:
-    try:
-        found = api.get(f"/apis/{API_VERSION}")
-    except PermanentError:
-        return False
-    return {kind.plural for kind in KINDS} <= {resource["name"] for resource in found["resources"]}
 
 
 @pytest.fixture(scope="module")

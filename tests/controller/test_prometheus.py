@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import math
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from memdiag.model.trace import Run, RunEnd, Trace
 from memdiag.model.verdict import Cause
 from testbed import pki
 from testbed import prometheus as package
-from testbed.control_plane import _free_port
 from testbed.shell import TestbedError
 from tests.controller.support import MIB, identity, wait_for
 
@@ -94,39 +92,18 @@ class Gate(BaseHTTPRequestHandler):
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreOptions]:
     """Give a store behind its gate, filled with two weeks."""
     try:
-        programs = {name: package.program(name) for name in ("prometheus", "promtool")}
+        package.program("prometheus")
     except TestbedError as error:
         pytest.fail(f"Debian's package prometheus cannot be had: {error}", pytrace=False)
     folder = tmp_path_factory.mktemp("prometheus")
     keys = pki.create(folder / "pki", ())
-    (folder / "history.om").write_text(openmetrics(time.time()))
-    words = [
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        "--max-block-duration=768h",
-        "-q",
-        str(folder / "history.om"),
-        str(folder / "data"),
-    ]
-    subprocess.run([programs["promtool"], *words], check=True, capture_output=True, timeout=60)
-    (folder / "prometheus.yml").write_text("global: {}\n")
     tls = f"tls_server_config:\n  cert_file: {keys.crt('apiserver')}\n  key_file: {keys.key('apiserver')}\n"
     (folder / "web.yml").write_text(tls)
-    inner = _free_port()
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [
-            programs["prometheus"],
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            "--storage.tsdb.retention.time=60d",
-            f"--web.listen-address=127.0.0.1:{inner}",
-            f"--web.config.file={folder / 'web.yml'}",
-        ],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    with package.filled(folder, openmetrics(time.time()), f"--web.config.file={folder / 'web.yml'}") as inner:
+        yield from _behind_its_gate(folder, keys, inner)
+
+
+def _behind_its_gate(folder: Path, keys: pki.Pki, inner: int) -> Iterator[StoreOptions]:
     context = ssl.create_default_context(cafile=str(keys.crt("ca")))
     gate = ThreadingHTTPServer(("127.0.0.1", 0), type("Gate", (Gate,), {"upstream": inner, "context": context}))
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -142,9 +119,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreOptions]:
     finally:
         gate.shutdown()
         gate.server_close()
-        process.terminate()
-        process.wait(20)
-        log.close()
 
 
 def _answers(options: StoreOptions) -> bool:

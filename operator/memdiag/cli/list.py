@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from memdiag.cli.online import diagnoses
 from memdiag.cli.output import a_list, document, table
@@ -39,11 +39,15 @@ def is_resolved(found: View) -> bool:
     return condition is not None and condition.status is ConditionStatus.TRUE
 
 
+def weighed(kills: Iterable[tuple[float, int]], now: float) -> float:
+    """Return how much kills (Unix seconds, and how many each is) hurt: each counts half for every day since."""
+    return math.fsum(count * math.exp2(-max(now - moment, 0.0) / _DAY) for moment, count in kills)
+
+
 def harm(found: View, now: float) -> float:
-    """Return how much a diagnosis hurts: its kills, each counting half for every day since. `now` is Unix seconds."""
+    """Return how much a diagnosis hurts, by its recent kills. `now` is Unix seconds."""
     kills = found.status.kills.recent if found.status.kills is not None else ()
-    ages = ((max(now - from_rfc3339(kill.time), 0.0), kill.count or 1) for kill in kills)
-    return math.fsum(count * math.exp2(-age / _DAY) for age, count in ages)
+    return weighed(((from_rfc3339(kill.time), kill.count or 1) for kill in kills), now)
 
 
 def ordered(found: Sequence[View], now: float) -> list[View]:

@@ -22,6 +22,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("memdiag.cli.report", "write one diagnosis as a self-contained HTML page"),
     "mute": ("memdiag.cli.mute", "send no alert of one diagnosis for a while"),
     "trace": ("memdiag.cli.trace", "export the runs behind one diagnosis, as `memdiag diagnose` reads them"),
+    "scan": ("memdiag.cli.scan", "say what would be diagnosed of a cluster, without installing anything"),
     "check": ("memdiag.cli.check", "look whether an installation works, and say what to do when not"),
     "alert": ("memdiag.cli.alert", "try whether messages reach Slack, and say what to do when not"),
     "agent": ("memdiag.agent.main", "run the node-side helper (what the DaemonSet runs)"),

@@ -216,10 +216,11 @@ class HistoryReader:
 
     def extend(self, traces: Sequence[Trace], question: Question) -> tuple[list[Trace], tuple[str, ...]]:
         """Return the traces with two weeks of history, and what is missing of it. Blocks; never raises StoreError."""
-        history = self._of(question)
+        history = self.of(question)
         return joined(traces, history), history.missing
 
-    def _of(self, question: Question) -> LongHistory:
+    def of(self, question: Question) -> LongHistory:
+        """Return two weeks of a workload, and what is missing of them. Blocks; never raises StoreError."""
         now = self._clock()
         with self._lock:
             kept = self._kept.get(question)

@@ -69,7 +69,8 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def _url(text: str) -> str:
+def url(text: str) -> str:
+    """Return the address of a store as it is. Raises argparse.ArgumentTypeError when it is none."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise argparse.ArgumentTypeError("it is no address such as https://prometheus.monitoring:9090")
@@ -164,7 +165,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _configure_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history-url",
-        type=_url,
+        type=url,
         metavar="URL",
         help="a Prometheus-compatible store with cAdvisor's series: two weeks of a workload's working set, limits and "
         "restarts join the evidence (default: none)",
