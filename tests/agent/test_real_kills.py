@@ -15,7 +15,7 @@ from memdiag.model.report import LONGEST_COLUMN, from_rfc3339
 from tests.agent.guest import CGROUPFS_POD, IDS, STORM, SYSTEMD_POD
 
 pytestmark = [pytest.mark.quick_kernel, pytest.mark.timeout(300)]
-SOURCE = Path(__file__).parents[2] / "operator"
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def result(quick_kernel: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
         [sys.executable, guest, work],
         work,
         timeout=240,
-        env={"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'operator'}", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     log = work / "agent.log"
     assert ran.status == 0, f"{ran.stderr}\n{log.read_text() if log.exists() else ''}"
