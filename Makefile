@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node fuzz generate bench-verdict bench-speed bench-limits bench-agent fit
+.PHONY: help setup demo demo-down test lint unit quick api node fuzz generate bench-verdict bench-speed bench-limits bench-agent bench-storm fit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ fit: setup ## fit the weights of evidence anew on the committed traces
 
 bench-limits: setup ## replay recommended limits beside other policies on demand known without a limit
 	@$(PY) -m bench.limits
+
+bench-storm: setup ## 200 kills at once on a real kernel, and again with a kill -9 of the agent: what was told
+	@$(PY) -m bench.storm
 
 bench-agent: setup ## what the agent costs beside a minimal loop over the same files, on a real kernel
 	@$(PY) -m bench.agent
