@@ -31,6 +31,7 @@ _STATIC: tuple[tuple[str, ...], ...] = (
     (sys.executable, "charts/sync.py", "--check"),
     (sys.executable, "charts/dashboard.py", "--check"),
     (sys.executable, "charts/readme.py", "--check"),
+    (sys.executable, "-m", "release.licences", "--check"),
 )
 _MARKS = {
     "unit": "not quick_kernel and not api_server and not node",
