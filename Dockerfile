@@ -47,9 +47,14 @@ RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
 
 FROM ${PYTHON_IMAGE}
 
+# What installs packages goes: by dpkg where it is Debian's, so that its list stays true, else by pip itself.
 # The official base ships its standard library without bytecode. Compiled here once, not in memory at every start on every node.
 # Where it is compiled already nothing is written.
-RUN python3 -m compileall -q -j 0 -x '/(test|tests|idlelib|tkinter|ensurepip|site-packages|dist-packages)/' \
+RUN installers="$(dpkg-query --show --showformat '${Package} ' 'python3*-venv' 'python3-*-whl' 2>/dev/null || true)" \
+ && if [ -n "$installers" ]; then PATH="$PATH:/usr/sbin:/sbin" dpkg --purge $installers; fi \
+ && if python3 -m pip --version >/dev/null 2>&1; then python3 -m pip uninstall --yes pip; fi \
+ && rm -rf "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/ensurepip" /var/lib/dpkg/*-old /var/log/dpkg.log \
+ && python3 -m compileall -q -j 0 -x '/(test|tests|idlelib|tkinter|site-packages|dist-packages)/' \
       "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 COPY --from=builder /opt/memdiag /opt/memdiag

@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node fuzz generate bench-verdict bench-speed bench-limits bench-agent bench-storm fit
+.PHONY: help setup demo demo-down test lint unit quick api node fuzz image sbom release generate bench-verdict bench-speed bench-limits bench-agent bench-storm fit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -38,6 +38,15 @@ fuzz: setup ## every parser under coverage-guided fuzzing, a minute each (SECOND
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt
 	@$(PY) -m fuzz --seconds $(or $(SECONDS_EACH),60) $(TARGETS)
 
+image: setup ## build the image and print the size of each layer
+	@$(PY) -m release image
+
+sbom: setup ## the image's bill of materials as CycloneDX, into build/memdiag.cdx.json
+	@$(PY) -m release sbom
+
+release: setup ## wheel, chart, image, bill of materials and their SHA-256 sums of one version, into build/release
+	@$(PY) -m release build
+
 generate: setup ## write the generated files anew: crds/, the chart's copies, dashboard and table of values, pages of docs/
 	@$(PY) -m memdiag.kube.crd --out crds
 	@$(PY) -m memdiag.kube.crddoc
@@ -45,6 +54,7 @@ generate: setup ## write the generated files anew: crds/, the chart's copies, da
 	@$(PY) charts/sync.py
 	@$(PY) charts/dashboard.py
 	@$(PY) charts/readme.py
+	@$(PY) -m release.licences
 
 bench-verdict: setup ## judge the verdict on labelled traces of a real kernel, beside baselines
 	@$(PY) -m bench.verdict

@@ -102,10 +102,13 @@ def bootstrap(folder: Path, packages: Sequence[str], log_name: str) -> None:
 
 
 def trim(folder: Path) -> None:
-    """Remove what no program reads: documentation, translations and package downloads."""
-    for name in ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/lib/apt/lists"):
+    """Remove what no program reads: documentation, translations and package downloads. Copyright files stay."""
+    for name in ("usr/share/man", "usr/share/locale", "usr/share/info", "var/lib/apt/lists"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True, exist_ok=True)
+    for path in (folder / "usr/share/doc").glob("*/**/*"):
+        if path.name != "copyright" and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
     for archive in (folder / "var/cache/apt").rglob("*.*"):
         if archive.is_file():
             archive.unlink()

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -61,7 +62,7 @@ def _build_base(folder: Path) -> None:
 
 def base_artifact() -> Artifact:
     """Return the file system of the base image: what python:3.13-slim-trixie is, from Debian packages."""
-    return Artifact("base-image", (debian.SUITE, *_BASE_PACKAGES, "recipe 1"), _build_base)
+    return Artifact("base-image", (debian.SUITE, *_BASE_PACKAGES, "recipe 2"), _build_base)
 
 
 def _commit_base() -> None:
@@ -74,12 +75,14 @@ def _commit_base() -> None:
         return
     container = capture(_buildah("from", "scratch"), timeout=120).strip()
     run(_buildah("add", container, rootfs, "/"), log=log)
-    run(_buildah("config", "--cmd", "python3", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container), log=log)
+    made_by = f"debootstrap {debian.SUITE}: {' '.join(_BASE_PACKAGES)}"
+    words = ("--cmd", "python3", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", "--created-by", made_by)
+    run(_buildah("config", *words, container), log=log)
     run(_buildah("commit", "--rm", container, BASE), log=log)
     run(_buildah("tag", BASE, f"localhost/base:{wanted}"), log=log)
 
 
-def _secrets() -> list[str]:
+def secrets() -> list[str]:
     """Return build flags by which pip in the build trusts and asks whom the machine's own pip does."""
     candidates: dict[str, list[Path | str | None]] = {
         "ca-bundle": [os.environ.get("PIP_CERT"), "/etc/ssl/certs/ca-certificates.crt"],
@@ -93,20 +96,36 @@ def _secrets() -> list[str]:
     return flags
 
 
-def _build_memdiag(folder: Path) -> None:
+def version() -> str:
+    """Return memdiag's version as pyproject.toml has it."""
+    found = re.search(r'^version = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.MULTILINE)
+    if not found:
+        raise TestbedError("pyproject.toml has no version")
+    return found[1]
+
+
+def build_memdiag(archive: Path, tag: str, revision: str) -> None:
+    """Build memdiag's image on the base of Debian packages into an OCI archive that calls it by this tag."""
     _commit_base()
     log = cache.logs() / "memdiag-image.log"
     command = _buildah("bud", "--isolation", "chroot", "--pull-never", "--layers", "--build-arg")
-    command += [f"PYTHON_IMAGE={BASE}", *_secrets(), "-t", f"{MEMDIAG}:testbed", REPOSITORY]
-    run(command, log=log, timeout=900)
-    run(_buildah("push", f"{MEMDIAG}:testbed", f"oci-archive:{folder / 'memdiag.tar'}:{MEMDIAG}:testbed"), log=log)
-    run(_buildah("push", BASE, f"oci-archive:{folder / 'base.tar'}:{BASE}"), log=log)
+    command.append(f"PYTHON_IMAGE={BASE}")
+    # as labels, since buildah's cache does not see that an argument inside a LABEL has changed
+    for name, value in {"version": version(), "revision": revision}.items():
+        command += ["--label", f"org.opencontainers.image.{name}={value}"]
+    run([*command, *secrets(), "-t", f"{MEMDIAG}:{tag}", REPOSITORY], log=log, timeout=900)
+    run(_buildah("push", f"{MEMDIAG}:{tag}", f"oci-archive:{archive}:{MEMDIAG}:{tag}"), log=log)
+
+
+def _build_memdiag(folder: Path) -> None:
+    build_memdiag(folder / "memdiag.tar", "testbed", "testbed")
+    run(_buildah("push", BASE, f"oci-archive:{folder / 'base.tar'}:{BASE}"), log=cache.logs() / "memdiag-image.log")
 
 
 def memdiag_artifact() -> Artifact:
     """Return memdiag's image and its base as archives that containerd imports; rebuilt when the code changes."""
     inputs = [REPOSITORY / name for name in _IMAGE_INPUTS if (REPOSITORY / name).exists()]
-    return Artifact("memdiag-image", ("recipe 1", BASE, *_sources(inputs)), _build_memdiag)
+    return Artifact("memdiag-image", ("recipe 2", base_artifact().path.name, *_sources(inputs)), _build_memdiag)
 
 
 def _sources(paths: list[Path]) -> tuple[Path, ...]:

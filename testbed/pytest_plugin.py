@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from testbed import binaries, browser, cache, cluster, foreign_kinds, kernel, preflight, prometheus, quick
+from testbed import (
+    binaries,
+    browser,
+    cache,
+    cluster,
+    foreign_kinds,
+    images,
+    kernel,
+    preflight,
+    prometheus,
+    quick,
+)
 from testbed.control_plane import ControlPlane, instance
 from testbed.shell import TestbedError
 
@@ -85,6 +96,13 @@ def foreign_kinds_fixture(api_server: ControlPlane) -> Path:
     api_server.kubectl("apply", "--server-side", "-f", str(folder))
     api_server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     return folder
+
+
+@pytest.fixture(scope="session")
+def memdiag_image() -> Path:
+    """Give memdiag's image as an OCI archive."""
+    _or_skip("node", cluster.prepare)
+    return images.memdiag_artifact().ensure() / "memdiag.tar"
 
 
 @pytest.fixture(scope="session")

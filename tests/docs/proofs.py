@@ -54,6 +54,7 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("grep .*", API),
     ("make (setup|test|lint|unit|quick|api|node)( unit)?", CI),
     ("NODE_(DRIVER|RUNTIME)=[a-z]+ make node", Not("ring node with another node: minutes for each, by hand")),
+    ("make (image|sbom|release)", By("tests/release/test_release.py::test_a_release_is_whole")),
     ("make demo", Not("would be a second cluster beside that of tests/node, which is brought up by the same steps")),
     ("make demo-down", Not("as make demo")),
     ("kubectl top .*", Not("needs metrics-server, which the testbed has not")),
