@@ -185,9 +185,9 @@ class Cluster:
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
         self.api.patch(path, {"status": {"phase": "Running", "containerStatuses": list(statuses)}})
 
-    def report(self, name: str, found: Report) -> None:
+    def report(self, name: str, found: Report, namespace: str = OWN_NAMESPACE) -> None:
         """Create a report as an agent would."""
-        self.api.create(REPORT.path(OWN_NAMESPACE), report_object(name, found))
+        self.api.create(REPORT.path(namespace), report_object(name, found, namespace))
 
     def reports(self) -> list[str]:
         """Return the names of the reports that are still there."""
@@ -245,16 +245,16 @@ def _kinds_served(api: Api) -> bool:
 class OperatorProcess:
     """The real operator as a process of its own."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
-        self._kubeconfig = kubeconfig
+    def __init__(self, kubeconfig: Path, log: Path, *words: str, namespace: str = OWN_NAMESPACE) -> None:
+        self._words = ["--namespace", namespace, "--kubeconfig", str(kubeconfig), *words]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it."""
-        words = ["-m", "memdiag", "operator", "--namespace", OWN_NAMESPACE, "--kubeconfig", str(self._kubeconfig)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, *words], stderr=log, stdout=log)
+            words = [sys.executable, "-m", "memdiag", "operator", *self._words]
+            self._process = subprocess.Popen(words, stderr=log, stdout=log)
 
     def stop(self) -> int:
         """Ask it to end and return its exit status."""
