@@ -52,6 +52,13 @@ CASES: dict[str, tuple[str, ...]] = {
         "grafanaDashboard.enabled=true",
         "agent.seLinuxOptions.type=spc_t",
     ),
+    "slack": (
+        "alerts.slack.enabled=true",
+        "alerts.slack.credential=xoxb-not-a-real-one",
+        "alerts.slack.channel=#memory",
+        "alerts.slack.allowedChannels[0].namespaces={team-*}",
+        "alerts.slack.allowedChannels[0].channels={#team}",
+    ),
     "lists emptied": ("agent.tolerations=null", "agent.nodeSelector=null", "operator.nodeSelector=null"),
 }
 SELECTOR_KEYS = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
@@ -123,7 +130,7 @@ def test_operator_meets_the_restricted_standard(objects: list[dict[str, Any]]) -
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     kinds = [next(iter(set(volume) - {"name"})) for volume in spec["volumes"]]
-    assert set(kinds) <= {"emptyDir", "secret"}
+    assert set(kinds) <= {"configMap", "emptyDir", "secret"}
     # a mounted Secret is readable to the operator's group alone
     assert group == (65532 if "secret" in kinds else None)
     (container,) = spec["containers"]

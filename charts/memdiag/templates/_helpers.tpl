@@ -152,3 +152,37 @@ readinessProbe:
     {{- end }}
   {{- end }}
 {{- end }}
+
+{{/* The Secret with Slack's credential, and its key, which is the name of the mounted file as well. */}}
+{{- define "memdiag.alertSecret" -}}
+{{- .Values.alerts.slack.secret | default (printf "%s-alerts" (include "memdiag.fullname" .)) -}}
+{{- end }}
+
+{{- define "memdiag.alertKey" -}}
+{{- ternary "webhook-url" "bot-token" (eq .Values.alerts.slack.method "webhook") -}}
+{{- end }}
+
+{{/* What the operator and `memdiag alert test` read: the values without the credential. */}}
+{{- define "memdiag.alertSettings" -}}
+{{- $slack := dict
+  "method" .Values.alerts.slack.method
+  "channel" .Values.alerts.slack.channel
+  "routes" .Values.alerts.slack.routes
+  "allowedChannels" .Values.alerts.slack.allowedChannels
+  "namespaces" (dict "include" .Values.alerts.slack.namespaces.include "exclude" .Values.alerts.slack.namespaces.exclude)
+  "minSeverity" .Values.alerts.slack.minSeverity
+  "cooldownMinutes" .Values.alerts.slack.cooldownMinutes
+  "budgetPerHour" .Values.alerts.slack.budgetPerHour
+  "storm" (dict "workloads" .Values.alerts.slack.storm.workloads "seconds" .Values.alerts.slack.storm.seconds)
+  "pictures" .Values.alerts.slack.pictures
+  "baseURL" .Values.alerts.slack.baseURL
+  "proxy" .Values.alerts.slack.proxy }}
+{{- dict "clusterName" .Values.alerts.clusterName "slack" $slack | toPrettyJson }}
+{{- end }}
+
+{{/* The port by which Slack is reached: the proxy's, else that of the Web API. */}}
+{{- define "memdiag.slackPort" -}}
+{{- $url := .Values.alerts.slack.proxy | default .Values.alerts.slack.baseURL | default "https://slack.com" -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse $url).host | trimPrefix ":" -}}
+{{- $port | default (ternary "80" "443" (hasPrefix "http:" $url)) -}}
+{{- end }}
