@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memdiag.alerts import failures
 from memdiag.alerts.budget import Budget
 from memdiag.alerts.credential import Credential
 from memdiag.alerts.failures import (
@@ -234,3 +236,10 @@ def test_a_secret_is_read_anew_and_kept_while_it_is_the_same(tmp_path: Path) -> 
     path.write_text("https://hooks.slack.com/services/T/B/x")
     assert isinstance(Credential(path, Method.WEBHOOK).delivery(), Webhook)
     assert "xoxb" not in repr(credential)
+
+
+def test_the_documentation_has_every_refusal_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs/slack.md").read_text()
+    rows = page.partition("| Slack's word |")[2].partition("\n\n")[0].splitlines()[2:]
+    told = {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert told == {*failures._CREDENTIALS, *failures._CHANNELS, *failures._MESSAGES}

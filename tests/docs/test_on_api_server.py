@@ -109,6 +109,8 @@ def shell(api_server: ControlPlane, helm: Path, tmp_path_factory: pytest.TempPat
         (programs / name).symlink_to(program)
     for name in ("charts", "examples"):
         (folder / name).symlink_to(REPOSITORY / name)
+    for name in ("bot-token.txt", "webhook-url.txt"):
+        (folder / name).write_text("what Slack shows once\n")
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_bytes(api_server.kubeconfig.read_bytes())
     homes = {f"HELM_{name}_HOME": str(folder / name) for name in ("CACHE", "CONFIG", "DATA")}
