@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
-from testbed.rings import Count, Outcome, main, summary
+from testbed import binaries
+from testbed.rings import Count, Outcome, _lint_chart, main, summary
 
 
 def test_a_ring_that_was_not_run_is_never_called_passed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,3 +28,13 @@ def test_one_failed_ring_fails_all(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_ring_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nod"]) == 2
     assert "no such ring: nod" in capsys.readouterr().err
+
+
+def test_style_never_waits_for_helm_to_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("MEMDIAG_CACHE", str(tmp_path))
+    assert _lint_chart() is None
+    binaries.artifact("helm").path.mkdir()
+    command = _lint_chart()
+    assert command
+    assert command[1:5] == ("lint", "--strict", "--quiet", "charts/memdiag")
