@@ -1,4 +1,4 @@
-"""What the chart says of itself: where it runs, and what it brings."""
+"""What the chart says of itself: where it runs, what it brings, and where its pods may run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, REPOSITORY, ROOT, run_helm
+from tests.chart.rendering import CHART, REPOSITORY, ROOT, one, pod_spec, run_helm
 
 ABOUT: dict[str, Any] = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
@@ -42,3 +42,23 @@ def test_it_tells_its_kinds_licence_icon_and_changes() -> None:
     assert yaml.safe_load(notes["artifacthub.io/changes"])
     # in the chart itself, so that nobody is asked for it
     assert ABOUT["icon"].startswith("data:image/svg+xml;base64,")
+
+
+@pytest.mark.api_server
+def test_each_pod_runs_where_the_values_say_and_outranks_what_they_say(helm: Path) -> None:
+    file = CHART / "ci/scheduling-values.yaml"
+    values = yaml.safe_load(file.read_text())
+    done = run_helm(helm, "template", "r1", str(CHART), "-f", str(file), "--kube-version", "1.37.0")
+    assert done.returncode == 0, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    pods = {
+        "operator": pod_spec(one(objects, "Deployment")),
+        "agent": pod_spec(one(objects, "DaemonSet")),
+        # the pod of `helm test` runs where the operator may
+        "check": one(objects, "Pod")["spec"],
+    }
+    for name, spec in pods.items():
+        asked = values["operator" if name == "check" else name]
+        for key in ("priorityClassName", "tolerations", "affinity"):
+            assert spec[key] == asked[key], f"{name}: {key}"
+        assert spec["nodeSelector"] == asked.get("nodeSelector", {"kubernetes.io/os": "linux"})
