@@ -23,6 +23,7 @@ from memdiag.kube.pods import project
 from memdiag.kube.workload import find_workload
 from memdiag.model.history import HistoryRun, encode
 from memdiag.model.kill import Constraint, LimitHit, OomReport, Task
+from memdiag.model.process import Process, Processes
 from memdiag.model.report import to_spec
 from memdiag.model.trace import Run, Sample, Trace, Victim
 from memdiag.model.tracefile import parse
@@ -83,6 +84,8 @@ def kill(api: Api, pod_path: str, trace: Trace, first: int = 1) -> Subject:
         seen.append((HistoryRun(identity(number), run.started, run.end.t, killed=True), samples))
         told = report(pod.uid, identity(number), run.end.t, history=encode(seen), container=run.samples[-1].level)
         told = replace(told, ordinal=number, limit_hit=LimitHit.CONTAINER, kill=_KILL)
+        grown = Process(4711, "python3", rss=93 * MIB, threads=2, grew=70 * MIB, over=45.0)
+        told = replace(told, processes=Processes(run.end.t - 1, 2, (grown, Process(4700, "sh", rss=MIB))))
         spec = MemoryReportSpec.model_validate(to_spec(told))
         resolved = by_status(identity(number), pod, {})
         assert resolved is not None

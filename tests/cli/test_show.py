@@ -15,6 +15,7 @@ from memdiag.cli.target import Refused, Target
 from memdiag.cli.trace import exported, numbered
 from memdiag.kube.kinds import DIAGNOSIS
 from tests.cli.shop import World, said, stock
+from tests.controller.support import MIB
 
 LEAK, LOW = "deployment-checkout-app", "deployment-reports-app"
 
@@ -55,6 +56,8 @@ def test_what_the_last_kill_was_is_told(target: Target) -> None:
     assert finding.last_kill.limit_hit == "Container"
     assert finding.last_kill.victims[0].comm == "python3"
     assert finding.last_kill.kernel_log
+    assert [task.comm for task in finding.last_kill.tasks] == ["python3", "sh"]
+    assert finding.last_kill.processes[0].grew == 70 * MIB
     assert [kill.what for kill in finding.recent] == ["the container"] * 5
     assert [trace.pod for trace in finding.traces] == ["checkout-abc-x7k20", "checkout-abc-x7k21"]
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from memdiag.model.kill import Task
+from memdiag.model.process import Process
 from memdiag.model.trace import Victim
 from memdiag.model.verdict import (
     Action,
@@ -61,6 +62,10 @@ LEAK = Finding(
         explanation="The pod's limit is the sum of its containers'.",
         victims=(Victim(4711, "python3", 90 * MIB, MIB, 0),),
         tasks=(Task(4711, "python3", 91 * MIB, None, None, 0, 100), Task(1, "sh", MIB, None, None, 0, 100)),
+        processes=(
+            Process(4711, "python3", rss=88 * MIB, threads=3, grew=61 * MIB, over=120.0),
+            Process(1, "sh", rss=MIB, grew=-4096),
+        ),
         others=(12, 300 * MIB),
         kernel_log=("oom-kill:constraint=CONSTRAINT_MEMCG", "Killed process 4711 (python3)"),
     ),
@@ -90,6 +95,7 @@ def hostile() -> Finding:
         kernel_log=(EVIL, EVIL),
         victims=(Victim(1, EVIL),),
         tasks=(Task(1, EVIL),),
+        processes=(Process(1, EVIL),),
     )
     return replace(
         LEAK,

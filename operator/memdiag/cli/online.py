@@ -16,6 +16,7 @@ from memdiag.kube.memory_diagnosis import ConditionStatus, MemoryDiagnosisStatus
 from memdiag.kube.memory_diagnosis import Recommendation as Advice
 from memdiag.model import verdict
 from memdiag.model.kill import KillKind, Task
+from memdiag.model.process import Process
 from memdiag.model.quantity import parse_bytes
 from memdiag.model.report import from_rfc3339
 from memdiag.report.finding import Finding, Killed, LastKill
@@ -131,6 +132,18 @@ def _last_kill(incidents: Sequence[Incident]) -> LastKill:
                 oom_score_adj=task.oom_score_adj,
             )
             for task in kill.tasks
+        ),
+        processes=tuple(
+            Process(
+                one.pid,
+                one.comm or "",
+                rss=one.rss_bytes,
+                swap=one.swap_bytes,
+                threads=one.threads,
+                grew=one.grew_bytes,
+                over=one.over_seconds,
+            )
+            for one in (() if last.spec.processes is None else last.spec.processes.largest)
         ),
         others=None if kill.other_pods is None else (kill.other_pods.tasks, kill.other_pods.rss_bytes),
         kernel_log=kill.kernel_log,

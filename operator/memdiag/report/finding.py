@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from memdiag.model.kill import Task
+from memdiag.model.process import Process
 from memdiag.model.trace import Trace, Victim
 from memdiag.model.verdict import Diagnosis
 
@@ -31,6 +32,8 @@ class LastKill:
     victims: tuple[Victim, ...] = ()
     tasks: tuple[Task, ...] = ()
     """Tasks of the victim's own pod."""
+    processes: tuple[Process, ...] = ()
+    """Processes of the container shortly before, the largest first, and how much each had grown."""
     others: tuple[int, int] | None = None
     """Tasks of other pods that a node-wide kill's table held, and their resident bytes."""
     kernel_log: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from memdiag.model.process import Process
 from memdiag.model.quantity import human_bytes
 from memdiag.model.trace import Trace
 from memdiag.report import phrases
@@ -97,7 +98,7 @@ def _head(article: Element, finding: Finding, now: float | None) -> None:
     facts = [
         ("Limit now", _size(finding.limit)),
         ("Request now", _size(finding.request)),
-        ("Recommended", phrases.advice(found.recommendation)),
+        ("Recommended", phrases.short_advice(found.recommendation)),
         ("Kills", None if finding.kills_total is None else str(finding.kills_total)),
         ("Last kill", moment(finding.last_kill_time)),
     ]
@@ -213,6 +214,25 @@ def _evidence(article: Element, finding: Finding) -> None:
         _list(section, finding.diagnosis.missing)
 
 
+def _grown(section: Element, processes: Sequence[Process]) -> None:
+    """Add the table of processes as they were before the kill: who grew, and how fast."""
+    if not processes:
+        return
+    _add(section, "h3", "Processes of the container shortly before")
+    rows = [
+        (str(one.pid), one.comm, _size(one.rss), _size(one.swap), _text(one.threads), _growth(one)) for one in processes
+    ]
+    _table(section, ("PID ", "Task", "Resident ", "Swap ", "Threads ", "Grew "), rows)
+
+
+def _growth(one: Process) -> str | None:
+    if one.grew is None:
+        return None
+    sign = _MINUS if one.grew < 0 else "+"
+    over = "" if one.over is None else f" in {short_duration(one.over)}"
+    return f"{sign}{human_bytes(abs(one.grew))}{over}"
+
+
 def _last_kill(article: Element, finding: Finding) -> None:
     kill = finding.last_kill
     section = _section(article, "The last kill", long=True)
@@ -243,6 +263,7 @@ def _last_kill(article: Element, finding: Finding) -> None:
         _table(section, ("PID ", "Task", "Resident ", "Swap ", "Page tables ", "oom_score_adj "), rows)
         if len(ordered) > MOST_TASKS:
             _add(section, "p", f"{len(ordered) - MOST_TASKS} smaller ones are not shown.", class_="soft")
+    _grown(section, kill.processes)
     if kill.others is not None:
         tasks, held = kill.others
         _add(section, "p", f"Other pods: {tasks} tasks, {human_bytes(held)} resident.", class_="soft")

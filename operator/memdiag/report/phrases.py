@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memdiag.model.quantity import human_bytes
 from memdiag.model.verdict import Action, Evidence, Forecast, Recommendation
@@ -52,6 +52,11 @@ def advice(given: Recommendation) -> str:
     if given.request_bytes is not None:
         text += f", request {human_bytes(given.request_bytes)}"
     return text
+
+
+def short_advice(given: Recommendation) -> str:
+    """Return the recommendation in a few words, without request and range."""
+    return advice(replace(given, range_bytes=None, request_bytes=None))
 
 
 def advice_details(given: Recommendation) -> Iterator[str]:
