@@ -101,7 +101,7 @@ def test_no_kill_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(scanned, Target(world, "shop")) == 0
     told = capsys.readouterr()
     assert told.out == ""
-    assert "1 pods of namespace shop read: nothing was OOM-killed" in told.err
+    assert "1 pod of namespace shop read: nothing was OOM-killed" in told.err
 
 
 def test_what_may_not_be_read_around_a_container_is_missing_and_no_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,7 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("make (image|sbom|release)", By("tests/release/test_release.py::test_a_release_is_whole")),
     ("make demo", Not("would be a second cluster beside that of tests/node, which is brought up by the same steps")),
     ("make demo-down", Not("as make demo")),
+    ("kubectl memdiag .*", By("tests/cli/test_on_api_server.py::test_list_is_a_command_of_kubectl")),
     ("kubectl top .*", Not("needs metrics-server, which the testbed has not")),
     ("kubectl .* exec .*", Not("needs a running pod; what it runs there has tests of its own in tests/cli")),
     ("kubectl .*", API),

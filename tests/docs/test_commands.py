@@ -95,9 +95,9 @@ def test_the_tests_of_the_table_are_there() -> None:
     assert "make test" in (REPOSITORY / ".ci/run").read_text()
 
 
-@pytest.mark.parametrize("command", [c for c in told() if c.text.startswith("memdiag ")], ids=str)
+@pytest.mark.parametrize("command", [c for c in told() if c.text.startswith(("memdiag ", "kubectl memdiag "))], ids=str)
 def test_memdiag_takes_what_is_written(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    _, subcommand, *words = shlex.split(filled(command.text))
+    _, subcommand, *words = shlex.split(filled(command.text.removeprefix("kubectl ")))
     try:
         parser_of(subcommand).parse_args(words)
     except SystemExit:

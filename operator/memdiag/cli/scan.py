@@ -149,7 +149,8 @@ def scanned(arguments: argparse.Namespace, target: Target) -> int:
 def _told(target: Target, pods: int, found: int, store: Prometheus | None) -> str:
     """Return what was looked at, and what would show more."""
     what = "nothing was OOM-killed" if found == 0 else f"{found} container{'' if found == 1 else 's'} OOM-killed"
-    said = f"{pods} pods of {target.where} read: {what} in the last two weeks, as far as is known."
+    read = f"{pods} pod{'' if pods == 1 else 's'} of {target.where} read"
+    said = f"{read}: {what} in the last two weeks, as far as is known."
     if store is None:
         return f"{said}\nTheir memory over time is not: --prometheus URL brings it, and kills of pods that are gone."
     return f"{said} Memory over time is from {printable(store.name)}."
