@@ -21,7 +21,7 @@ from tests.docs.pages import REPOSITORY, commands, lines, pages, spoken
 from tests.docs.proofs import API, PLACES, filled, proof_of
 from tests.docs.test_commands import simple
 
-pytestmark = [pytest.mark.api_server, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.api_server, pytest.mark.timeout(600)]
 
 ORDER = ("kubectl create namespace", "kubectl label", "helm install", "", "helm upgrade", "helm uninstall")
 END = "kubectl delete crd"
@@ -87,7 +87,7 @@ class Shell:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         words = ["bash", "-c", filled(command)]
         return subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=120
         )
 
     def did(self, command: str, fine: tuple[int, ...] = (0,)) -> str:
