@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
 
 from memdiag.controller.alertfacts import View
 from memdiag.controller.alertsender import Picture
@@ -20,10 +20,10 @@ from memdiag.report.png import png
 def chart_of(api: Api) -> Picture:
     """Return what draws a diagnosis's chart, the last killed pod's, and None where no memory was seen.
 
-    It may be called from any thread, and blocks: an image takes tens of megabytes while it is drawn, so one is drawn
-    at a time. Raises ApiError; ValueError when an incident holds what is no history.
+    It may be called from any thread, and blocks. Raises ApiError; ValueError when an incident holds what is no history.
     """
-    one_at_a_time = Lock()
+    # one thread: images take megabytes, and each thread that ever drew one would keep some of them
+    drawer = ThreadPoolExecutor(1, thread_name_prefix="chart")
 
     def picture(found: View) -> bytes | None:
         subject = subject_of(found.item)
@@ -34,8 +34,7 @@ def chart_of(api: Api) -> Picture:
         if not any(run.points for run in curve.runs):
             return None
         title = f"{found.namespace}/{subject.workload.name} ({subject.container}), pod {seen[0].pod}"
-        with one_at_a_time:
-            return png(draw(curve, title=title))
+        return drawer.submit(lambda: png(draw(curve, title=title))).result()
 
     return picture
 
