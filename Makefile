@@ -10,11 +10,11 @@ help: ## list the targets
 setup: ## install Python, its packages and the Debian packages that are absent
 	@testbed/bootstrap
 
-demo: setup ## build or take from the cache, bring up a cluster, install memdiag, let three workloads die
-	@$(PY) -m testbed demo
+demo: setup ## bring up a cluster, install memdiag, let three workloads die (KIND=1: on kind, where Docker runs)
+	@$(PY) -m testbed demo $(if $(KIND),--kind)
 
-demo-down: setup ## end the demo; nothing is left running
-	@$(PY) -m testbed down
+demo-down: setup ## end the demo; nothing is left running (KIND=1: the one on kind)
+	@$(PY) -m testbed down $(if $(KIND),--kind)
 
 test: setup ## run every ring, with the time of each: lint, unit, quick kernel, API server, node
 	@$(PY) -m testbed.rings

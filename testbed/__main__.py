@@ -32,8 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("preflight", help="say what this machine lacks, with the remedy; install Debian packages")
     commands.add_parser("build", help="fill the cache: binaries, kernel, node disk, images")
     commands.add_parser("up", help="a cluster with memdiag installed on it, and nothing else")
-    commands.add_parser("demo", help="the same, and three workloads that the kernel kills")
-    commands.add_parser("down", help="end what `up` or `demo` started; nothing is left behind")
+    shown = commands.add_parser("demo", help="the same, and three workloads that the kernel kills")
+    ended = commands.add_parser("down", help="end what `up` or `demo` started; nothing is left behind")
+    for command in (shown, ended):
+        command.add_argument("--kind", action="store_true", help="on a cluster that kind makes in Docker")
     commands.add_parser("node", help="run a command on the node, as root: node dmesg")
     commands.add_parser("kubectl", help="run kubectl against the cluster: kubectl -n memdiag get pods")
     record = commands.add_parser(
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(command: str, words: Sequence[str]) -> None:
+def _run(command: str, words: Sequence[str], *, kind: bool) -> None:
     found = cluster.make(demo.NAME)
     if command == "preflight":
         cluster.prepare()
@@ -67,9 +69,9 @@ def _run(command: str, words: Sequence[str]) -> None:
         took = cluster.bring_up(found)
         print(f"up after {took:.0f} s: export KUBECONFIG={found.kubeconfig}")
     elif command == "demo":
-        print(demo.up())
+        print(demo.up_on_kind() if kind else demo.up())
     elif command == "down":
-        demo.down()
+        demo.down_on_kind() if kind else demo.down()
         print("the demo is down")
     elif command == "node":
         print(found.node.run(*words), end="")
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name in arguments.series + arguments.distribution or kernel_logs.names():
                 print(kernel_logs.record(name), flush=True)
         else:
-            _run(arguments.command, words)
+            _run(arguments.command, words, kind=getattr(arguments, "kind", False))
     except TestbedError as error:
         print(f"testbed: {error}", file=sys.stderr)
         return 1

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import binaries, flavour, image_disk, images, kernel, preflight, rootfs
-from testbed.cache import REPOSITORY, Artifact
+from testbed.cache import Artifact
 from testbed.control_plane import ControlPlane, instance
 from testbed.node import Node, NodeDiedError
 from testbed.progress import Progress, Step
-from testbed.shell import TestbedError, capture
-
-NAMESPACE = "memdiag"
-RELEASE = "memdiag"
+from testbed.target import Target
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Target):
     """One cluster by name; `up` steps are given by `steps()`."""
 
     plane: ControlPlane
@@ -29,50 +26,18 @@ class Cluster:
         """The administrator's kubeconfig."""
         return self.plane.kubeconfig
 
-    def kubectl(self, *words: str, timeout: float = 60) -> str:
-        """Run kubectl as administrator and return its output."""
-        return self.plane.kubectl(*words, timeout=timeout)
+    def program(self, name: str) -> Path:
+        """Return the path of a program that is built from its source."""
+        return binaries.program(name)
+
+    def check_alive(self) -> None:
+        """Raise NodeDiedError, with the console's tail, when the node's kernel does not run."""
+        self.node.check_alive()
 
     def down(self) -> None:
         """End everything and leave nothing behind; safe when nothing is up."""
         self.node.stop()
         self.plane.down()
-
-    def install(self) -> str:
-        """Install memdiag from its chart with the real helm and wait until it is ready."""
-        self.kubectl("create", "namespace", NAMESPACE)
-        self.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
-        values = {"image.repository": images.MEMDIAG, "image.tag": "testbed", "image.pullPolicy": "Never"}
-        words = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-        chart = REPOSITORY / "charts" / "memdiag"
-        helm: list[str | Path] = [
-            binaries.program("helm"),
-            f"--kubeconfig={self.kubeconfig}",
-            "install",
-            RELEASE,
-            chart,
-        ]
-        try:
-            capture([*helm, "-n", NAMESPACE, *words, "--wait", "--timeout", "180s"], timeout=200)
-        except TestbedError as error:
-            raise TestbedError(f"{error}\n{self.state_of(NAMESPACE)}") from error
-        return ""
-
-    def state_of(self, namespace: str) -> str:
-        """Return what a person would look at when pods do not come up."""
-        parts = [("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp")]
-        shown = [self.kubectl("-n", namespace, *words) for words in parts]
-        for pod in self.kubectl("-n", namespace, "get", "pods", "-o", "name").split():
-            try:
-                shown.append(f"{pod}:\n" + self.kubectl("-n", namespace, "logs", "--tail=20", pod))
-            except TestbedError as error:
-                shown.append(f"{pod}: {error}")
-        return "\n".join(shown)
-
-    def run_examples(self) -> str:
-        """Start the three example workloads."""
-        self.kubectl("apply", "-f", str(REPOSITORY / "examples"))
-        return ""
 
 
 def make(name: str) -> Cluster:
@@ -139,11 +104,14 @@ def up_steps(cluster: Cluster) -> list[Step]:
         binaries.drop_build_cache()
         return "etcd, kube-apiserver, controller-manager, scheduler"
 
+    def install() -> None:
+        cluster.install(images.MEMDIAG, "testbed")
+
     built = ("build node disk", "build image disk", "build kernel")
     return [
         Step("control plane", plane, ("build etcd", "build kubernetes"), 10),
         Step("node", boot, ("control plane", *built), 30),
-        Step("helm install memdiag", cluster.install, ("node", "build helm"), 25),
+        Step("helm install memdiag", install, ("node", "build helm"), 25),
     ]
 
 

@@ -55,6 +55,10 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("make (setup|test|lint|unit|quick|api|node)( unit)?", CI),
     ("NODE_(DRIVER|RUNTIME)=[a-z]+ make node", Not("ring node with another node: minutes for each, by hand")),
     ("make (image|sbom|release)", By("tests/release/test_release.py::test_a_release_is_whole")),
+    (
+        "make demo(-down)? KIND=1",
+        By("tests/testbed/test_kind.py::test_the_demo_on_kind_builds_loads_installs_and_shows"),
+    ),
     ("make demo", Not("would be a second cluster beside that of tests/node, which is brought up by the same steps")),
     ("make demo-down", Not("as make demo")),
     ("kubectl memdiag .*", By("tests/cli/test_on_api_server.py::test_list_is_a_command_of_kubectl")),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from testbed import cache, demo
-from testbed.cluster import NAMESPACE, Cluster
+from testbed.cluster import Cluster
+from testbed.target import NAMESPACE
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
