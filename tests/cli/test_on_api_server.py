@@ -25,7 +25,7 @@ from tests.cli.shop import kill, recorded, stock, stocked
 from tests.cli.test_scan import restarted
 from tests.controller.support import Cluster, identity, serve_kinds, token_kubeconfig
 
-pytestmark = [pytest.mark.api_server, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.api_server, pytest.mark.timeout(400)]
 
 SHOP, SCANNED = "memdiag-shop", "memdiag-scanned"
 LEAK, GROWTH, LOW = "deployment-checkout-app", "deployment-sessions-app", "deployment-reports-app"
@@ -43,7 +43,7 @@ class Plugin:
     def __call__(self, *words: str, status: int = 0, kubeconfig: Path | None = None) -> str:
         """Run it; return what it printed, of both streams when it is to fail."""
         command = [str(BIN / "kubectl-memdiag"), *words, "--kubeconfig", str(kubeconfig or self.kubeconfig)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr if status else done.stdout
 
@@ -51,7 +51,7 @@ class Plugin:
         """Run it as kubectl finds it: a program on the path."""
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "KUBECONFIG": str(self.kubeconfig)}
         command = [str(self.kubectl), "memdiag", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=env).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=env).stdout
 
 
 @pytest.fixture(scope="module")
