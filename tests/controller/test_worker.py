@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -161,27 +162,30 @@ def test_a_report_about_another_nodes_pod_is_refused() -> None:
     assert shop.incidents == []
 
 
-def test_many_kills_of_one_workload_are_judged_together() -> None:
-    judged = []
+def test_a_storm_is_written_down_while_the_first_verdict_is_made_and_then_judged_together() -> None:
+    judged, written = [], threading.Event()
 
-    def counting(
+    def slow(
         trace: Trace, siblings: Sequence[Trace], limit_hit: LimitHit | None, surroundings: Surroundings
     ) -> Diagnosis:
+        assert written.wait(60), "the incidents wait for this verdict"
         judged.append(len(trace.runs))
         return verdict(trace, siblings, limit_hit, surroundings)
 
-    shop = Shop(judge=counting)
+    shop = Shop(judge=slow)
     shop.pod(running("app", identity(1)))
 
     async def scene() -> None:
-        for number in range(1, 19):
+        for number in range(1, 41):
             shop.report(number)
         async with shop.at_work():
-            await until(shop.done)
+            await until(lambda: len(shop.incidents) == 40, 60)
+            written.set()
+            await until(shop.done, 60)
 
     asyncio.run(scene())
-    assert shop.total == 18
-    assert len(judged) < 18
+    assert shop.total == 40
+    assert len(judged) == 2
 
 
 def test_a_report_waits_for_the_pod_and_goes_on_when_it_comes() -> None:

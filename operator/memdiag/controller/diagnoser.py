@@ -28,6 +28,8 @@ from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 8
+_AT_ONCE = 4
+"""Diagnoses written at the same time; what is asked for of one that waits meanwhile is part of it."""
 _INCIDENTS_A_PAGE = "50"
 """An incident is up to 76 KiB: pages stay below 4 MiB."""
 
@@ -147,6 +149,7 @@ class Diagnoser:
         """Incidents kept of one workload's container."""
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._next: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def request(self, subject: Subject) -> None:
         """Return when a diagnosis that began after this call has been written.
@@ -162,7 +165,7 @@ class Diagnoser:
     async def _turn(self, key: tuple[str, str], subject: Subject) -> None:
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
-            async with lock:
+            async with lock, self._slots:
                 self._next.pop(key, None)
                 await asyncio.to_thread(self.write, subject)
         finally:

@@ -22,7 +22,10 @@ from memdiag.kube.memory_report import MemoryReportSpec, ReportSpec, TrendReport
 from memdiag.kube.pods import Pod
 
 _log = logging.getLogger(__name__)
-_CONSUMERS = 8
+_UNDER_WAY = 256
+"""Reports whose incident may wait for its diagnosis: in a storm many incidents of a workload are diagnosed at once."""
+_AT_ONCE = 8
+"""Reports of which incidents are written, or which are deleted, at the same time."""
 _PATIENCE = 10.0
 """Seconds for which the pod's status may still show a container ID, or its end."""
 _LOOK_AGAIN = 1.0
@@ -87,6 +90,7 @@ class Worker:
         self._installation = installation
         self._items: dict[str, _Item] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._workloads = workloads or Workloads(api, clock)
 
     def put(self, report: Mapping[str, Any]) -> None:
@@ -127,7 +131,7 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for number in range(_CONSUMERS):
+            for number in range(_UNDER_WAY):
                 group.create_task(self._consume(), name=f"reports {number}")
 
     async def _consume(self) -> None:
@@ -172,13 +176,22 @@ class Worker:
     async def _handle(self, name: str, item: _Item) -> None:
         if not self._synced():
             raise _NotYetError("the list of pods is not complete yet", 0.2)
-        if item.trend:
-            await self._handle_trend(name, item)
+        async with self._slots:
+            recorded = await (self._forecast(name, item) if item.trend else self._record(name, item))
+        if recorded is None:
             return
+        outcome, subject = recorded
+        if subject is not None:
+            await self._diagnoser.request(subject)
+        async with self._slots:
+            await self._discard(name, item, outcome)
+
+    async def _record(self, name: str, item: _Item) -> tuple[ReportOutcome, Subject | None] | None:
+        """Write the incident; return what became of the report and what is to be diagnosed, None when all is done."""
         report = MemoryReportSpec.model_validate(item.body["spec"])
         pod = await self._pod_of(name, item, report)
         if pod is None:
-            return
+            return None
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
         workload = await asyncio.to_thread(self._workloads.of, pod)
         body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
@@ -186,11 +199,9 @@ class Worker:
             outcome = await asyncio.to_thread(self._deliver, body, report, pod)
         except NotFoundError as error:
             _log.warning("kill of %s/%s has no place any more: %s", pod.namespace, pod.name, error)
-            outcome = ReportOutcome.NAMESPACE_GONE
-        else:
-            self._witness.expect(body, resolved.termination)
-            await self._diagnoser.request(Subject(pod.namespace, workload, resolved.name))
-        await self._discard(name, item, outcome)
+            return ReportOutcome.NAMESPACE_GONE, None
+        self._witness.expect(body, resolved.termination)
+        return outcome, Subject(pod.namespace, workload, resolved.name)
 
     async def _pod_of(self, name: str, item: _Item, report: ReportSpec) -> Pod | None:
         """Return the pod that a report is about; None when the report was discarded for what it names."""
@@ -210,15 +221,14 @@ class Worker:
             return None
         return pod
 
-    async def _handle_trend(self, name: str, item: _Item) -> None:
+    async def _forecast(self, name: str, item: _Item) -> tuple[ReportOutcome, None] | None:
         """Write a forecast; a trend whose time is over, or that the verdict does not see, is only counted."""
         report = TrendReportSpec.model_validate(item.body["spec"])
         if forecasts.over(report, time.time()):
-            await self._discard(name, item, ReportOutcome.STALE)
-            return
+            return ReportOutcome.STALE, None
         pod = await self._pod_of(name, item, report)
         if pod is None:
-            return
+            return None
         found = forecasts.resolved(report, pod, self._book.past_runs(pod.uid))
         if found is None:
             raise _NotYetError(f"no status of pod {pod.name} shows container {report.container_id}", _LOOK_AGAIN)
@@ -230,7 +240,7 @@ class Worker:
             told = await asyncio.to_thread(
                 self._diagnoser.write_forecast, subject, trace, forecasts.in_force(found.container), pod
             )
-        await self._discard(name, item, ReportOutcome.FORECAST if told else ReportOutcome.NO_ALARM)
+        return ReportOutcome.FORECAST if told else ReportOutcome.NO_ALARM, None
 
     async def _discard(self, name: str, item: _Item, outcome: ReportOutcome) -> None:
         namespace = item.body["metadata"]["namespace"]
