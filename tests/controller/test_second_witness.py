@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from memdiag.controller.evictions import incident_of, usage
 from memdiag.controller.installation import Installation
 from memdiag.controller.metrics import ReportOutcome, SuspectOutcome
 from memdiag.controller.podbook import Ended
+from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.sigkills import WITHIN, Sigkills, is_suspect
 from memdiag.controller.traces import read, traces
 from memdiag.diagnosis import diagnose
@@ -49,7 +51,7 @@ def judged(trace: Any, siblings: Any, limit_hit: LimitHit | None, surroundings: 
 
 
 def status_of(shop: Shop) -> dict[str, Any]:
-    found: dict[str, Any] = shop.named("memorydiagnoses")[0]["status"]
+    found: dict[str, Any] = shop.named("memorydiagnoses")[0].get("status", {})
     return found
 
 
@@ -330,11 +332,27 @@ def test_kills_older_than_the_installation_are_marked_and_summed_up_once() -> No
     late = shop.api.objects[DIAGNOSIS.path("shop", "pod-web-late")]["status"]
     assert (mine["kills"]["total"], mine["kills"]["beforeInstall"]) == (3, 2)
     assert late["summary"].endswith("older than memdiag's installation.")
-    summary = installation.summary()
-    assert summary is not None
+    (summary,) = summed_up(installation)
     assert summary["message"].startswith("3 kills of 1 workloads are older than memdiag's installation")
     assert (summary["metadata"]["namespace"], summary["involvedObject"]["kind"]) == ("memdiag-system", "ServiceAccount")
-    assert installation.summary() is None
+    assert summed_up(installation) == []
+
+    restarted = account(api)
+    SecondWitness(api, shop.diagnoser, installation=restarted).load()
+    assert summed_up(restarted) == [], "an operator before this one said it"
+    restarted.count(shop.incidents[0])
+    assert summed_up(restarted)[0]["message"].startswith("4 kills"), "and what was said then still counts"
+
+
+def summed_up(installation: Installation) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(installation.run(said.append, pause=0.01), 0.3)
+
+    asyncio.run(scene())
+    return said
 
 
 def test_an_account_that_cannot_be_read_makes_every_kill_a_new_one() -> None:
@@ -342,7 +360,6 @@ def test_an_account_that_cannot_be_read_makes_every_kill_a_new_one() -> None:
         installation = Installation(MemoryApi(), "memdiag-system", name, "x")
         installation.load()
         assert installation.time is None
-        assert installation.summary() is None
 
 
 def test_reports_of_namespaces_that_are_not_chosen_are_dropped() -> None:

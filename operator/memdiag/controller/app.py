@@ -65,6 +65,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 50
     settings.networking.request_timeout = 30
     settings.queueing.worker_limit = 50
+    # a report is seen once: its worker would otherwise wait 5 s for more, and keep others out
+    settings.queueing.idle_timeout = 0.1
     settings.execution.max_workers = 4
     settings.process.ultimate_exiting_timeout = 10
     settings.persistence.finalizer = f"{GROUP}/never-set"
@@ -244,6 +246,7 @@ class Operator:
         yield "worker", self._worker.run()
         yield "witness", self._witness.run()
         yield "events", self._events.run()
+        yield "installation", self._installation.run(self._events.put)
         yield "upkeep", self._upkeep.run()
         if self._alerting is not None:
             yield "alerting", self._alerting.run()

@@ -5,6 +5,7 @@ The time is the creation of the operator's own service account, which upgrades k
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 _NAMED = 10
 """Workloads that the summary names."""
 _MOST_WORKLOADS = 5_000
+_PAUSE = 5.0
+"""Seconds without a further old kill after which they are summed up."""
 
 
 class Installation:
@@ -74,6 +77,24 @@ class Installation:
             if len(self._kills) < _MOST_WORKLOADS:
                 self._kills[(metadata["namespace"], workload)] += 1
             self._counted += 1
+
+    def recall(self, incident: dict[str, Any]) -> None:
+        """Take an incident into the summary that an operator before this one summed up."""
+        self.count(incident)
+        with self._lock:
+            self._told = self._counted
+
+    async def run(self, put: Callable[[dict[str, Any]], None], pause: float = _PAUSE) -> None:
+        """Sum old kills up each time that no more of them are found, until cancelled."""
+        before = self._told
+        while True:
+            await asyncio.sleep(pause)
+            with self._lock:
+                now = self._counted
+            found = self.summary() if now == before else None
+            if found is not None:
+                put(found)
+            before = now
 
     def summary(self) -> dict[str, Any] | None:
         """Return the Event that sums up old kills, None when there is nothing to add to it.

@@ -97,6 +97,8 @@ class SecondWitness:
         for page in self._api.pages(INCIDENT.path(), {"limit": _INCIDENTS_A_PAGE}):
             for item in page.get("items") or ():
                 self._remember(item)
+                if self._installation is not None:
+                    self._installation.recall(item)
                 if not (item.get("status") or {}).get("podStatus"):
                     self._expect(item)
 
