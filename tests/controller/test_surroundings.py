@@ -168,7 +168,7 @@ def test_what_a_replica_uses_now_is_the_least_that_a_limit_may_be() -> None:
     pods = [used("web-1", "app", "300Mi"), used("web-2", "app", "512Mi"), used("web-3", "proxy", "1Gi")]
     answers.there[USAGE] = {"items": [*pods, used("other-1", "app", "3Gi"), used("web-4", "app", "nonsense")]}
     found, missing = read(answers)
-    assert found.bounds == (Bound("what pod web-2 uses now (metrics.k8s.io)", least=512 * 2**20),)
+    assert found.bounds == (Bound("what pod web-2 uses now by metrics.k8s.io", least=512 * 2**20),)
     assert missing == ()
 
 

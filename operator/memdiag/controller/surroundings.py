@@ -102,7 +102,7 @@ def of_siblings(items: Items, place: Place) -> Iterator[Bound]:
     }
     pod = max(used, key=lambda name: used[name] or 0, default=None)
     if pod is not None and used[pod]:
-        yield Bound(f"what pod {pod} uses now (metrics.k8s.io)", least=used[pod])
+        yield Bound(f"what pod {pod} uses now by metrics.k8s.io", least=used[pod])
 
 
 def _targets(reference: Mapping[str, Any] | None, workload: Workload) -> bool:
