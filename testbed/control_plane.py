@@ -1,7 +1,7 @@
 """A real control plane: etcd and kube-apiserver, and the controller-manager and scheduler when a node is wanted.
 
-Without a node it listens on loopback; with one it lives in a network namespace of its own, and a relay over a Unix
-socket gives the host the API on loopback.
+Without a node it listens on loopback and writes down who asked for what (`audit_log`); with one it lives in a network
+namespace of its own, and a relay over a Unix socket gives the host the API on loopback.
 """
 
 from __future__ import annotations
@@ -20,6 +20,17 @@ from testbed.shell import TestbedError, capture, run, wait_for
 HOST_ADDRESS = "10.0.2.2"
 NODE_ADDRESS = "10.0.2.15"
 _PODS = "10.244.0.0/16"
+_AUDITED = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
+  - level: Metadata
+    resources: [{group: memdiag.dev}]
+  - level: None
+"""
 # in the order that they are ended: an API server without its etcd would ignore SIGTERM for minutes
 _NAMES = ("scheduler", "controller-manager", "relay-out", "relay-in", "apiserver", "etcd")
 
@@ -42,6 +53,11 @@ class ControlPlane:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig, valid on the host."""
         return self.folder / "kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """What service accounts asked for and who touched memdiag's kinds, one JSON object a line; without a node."""
+        return self.folder / "audit.log"
 
     @property
     def namespace(self) -> str:
@@ -74,13 +90,23 @@ class ControlPlane:
         port = 6443 if self.networked else free_port()
         etcd, peer = (2379, 2380) if self.networked else (free_port(), free_port())
         self._start_etcd(etcd, peer)
-        self._start_apiserver(keys, port, etcd)
+        self._ports.write_text(f"{port} {etcd}\n")
+        self._start_apiserver(keys)
         host_port = self._relay(port) if self.networked else port
         self._write_kubeconfigs(keys, port, host_port)
-        apiserver = self.process("apiserver")
-        wait_for("kube-apiserver", self._ready, timeout=90, log=apiserver.log)
+        self._wait_for_apiserver()
         if self.networked:
             self._start_controllers(keys)
+
+    def restart_apiserver(self) -> None:
+        """End the API server without a farewell and start it again on the same port and the same etcd."""
+        self.process("apiserver").stop(grace=0)
+        self._start_apiserver(pki.Pki(self.folder / "pki"))
+        self._wait_for_apiserver()
+
+    def start_controllers(self, *names: str) -> None:
+        """Start a controller-manager with these controllers only; `down` ends it."""
+        self._start_manager(pki.Pki(self.folder / "pki"), f"--controllers={','.join(names)}")
 
     def down(self) -> None:
         """End every process, and remove the namespace and the folder; safe when nothing is up."""
@@ -92,6 +118,13 @@ class ControlPlane:
                 subprocess.run(["kill", "-KILL", pid], check=False, stderr=subprocess.DEVNULL)
             capture(["ip", "netns", "del", self.namespace])
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _ports(self) -> Path:
+        return self.folder / "ports"
+
+    def _wait_for_apiserver(self) -> None:
+        wait_for("kube-apiserver", self._ready, timeout=90, log=self.process("apiserver").log)
 
     def _ready(self) -> bool:
         if self.process("apiserver").pid is None:
@@ -125,7 +158,8 @@ class ControlPlane:
         command += ["--initial-advertise-peer-urls", peers, "--initial-cluster", f"default={peers}"]
         self.process("etcd").start(command)
 
-    def _start_apiserver(self, keys: pki.Pki, port: int, etcd: int) -> None:
+    def _start_apiserver(self, keys: pki.Pki) -> None:
+        port, etcd = map(int, self._ports.read_text().split())
         address = HOST_ADDRESS if self.networked else "127.0.0.1"
         flags = {
             "etcd-servers": f"http://127.0.0.1:{etcd}",
@@ -150,6 +184,10 @@ class ControlPlane:
             # a loopback address cannot be an endpoint of the service
             "endpoint-reconciler-type": "lease" if self.networked else "none",
         }
+        if not self.networked:
+            policy = self.folder / "audit.yaml"
+            policy.write_text(_AUDITED)
+            flags |= {"audit-policy-file": policy, "audit-log-path": self.audit_log}
         words = [f"--{name}={value}" for name, value in flags.items() if value != ""]
         self.process("apiserver").start(self.inside(self.program("kube-apiserver"), *words))
 
@@ -171,20 +209,23 @@ class ControlPlane:
             path = self.folder / f"{name}.kubeconfig"
             pki.kubeconfig(path, f"https://127.0.0.1:{port}", authority, keys.crt(name), keys.key(name))
 
-    def _start_controllers(self, keys: pki.Pki) -> None:
-        manager = binaries.program("kube-controller-manager")
-        scheduler = binaries.program("kube-scheduler")
+    def _start_manager(self, keys: pki.Pki, *more: str) -> None:
         self.process("controller-manager").start(
             self.inside(
-                manager,
+                binaries.program("kube-controller-manager"),
                 f"--kubeconfig={self.folder / 'controller-manager.kubeconfig'}",
                 f"--service-account-private-key-file={keys.folder / 'sa.key'}",
                 f"--root-ca-file={keys.crt('ca')}",
                 "--use-service-account-credentials",
                 "--leader-elect=false",
                 "--bind-address=127.0.0.1",
+                *more,
             )
         )
+
+    def _start_controllers(self, keys: pki.Pki) -> None:
+        scheduler = binaries.program("kube-scheduler")
+        self._start_manager(keys)
         kubeconfig = f"--kubeconfig={self.folder / 'scheduler.kubeconfig'}"
         self.process("scheduler").start(
             self.inside(scheduler, kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1")
