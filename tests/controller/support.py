@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,10 +141,11 @@ class Cluster:
         self.api = api
         self.namespaces: list[str] = []
 
-    def namespace(self, name: str) -> str:
+    def namespace(self, name: str, **labels: str) -> str:
         """Create a namespace."""
         self.namespaces.append(name)
-        self.api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        metadata = {"name": name, "labels": labels}
+        self.api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         return name
 
     def deployment(self, namespace: str, name: str) -> dict[str, Any]:
@@ -175,10 +177,18 @@ class Cluster:
             "uid": below["metadata"]["uid"],
         }
 
-    def pod(self, namespace: str, name: str, containers: list[str], owner: dict[str, Any] | None = None) -> str:
+    def pod(
+        self,
+        namespace: str,
+        name: str,
+        containers: list[str],
+        owner: dict[str, Any] | None = None,
+        node: str = "node-a",
+    ) -> str:
         """Create a pod and return its UID."""
-        made = self.api.create(f"/api/v1/namespaces/{namespace}/pods", pod_object(namespace, name, containers, owner))
-        return str(made["metadata"]["uid"])
+        body = pod_object(namespace, name, containers, owner)
+        body["spec"]["nodeName"] = node
+        return str(self.api.create(f"/api/v1/namespaces/{namespace}/pods", body)["metadata"]["uid"])
 
     def pod_status(self, namespace: str, name: str, *statuses: dict[str, Any]) -> None:
         """Write the status of a pod's containers as the kubelet would."""
@@ -245,16 +255,30 @@ def _kinds_served(api: Api) -> bool:
 class OperatorProcess:
     """The real operator as a process of its own."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *words: str, namespace: str = OWN_NAMESPACE) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        log: Path,
+        *words: str,
+        namespace: str = OWN_NAMESPACE,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._words = ["--namespace", namespace, "--kubeconfig", str(kubeconfig), *words]
+        self._env = {**os.environ, **(env or {})}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start it."""
         with self._log.open("ab") as log:
             words = [sys.executable, "-m", "memdiag", "operator", *self._words]
-            self._process = subprocess.Popen(words, stderr=log, stdout=log)
+            self._process = subprocess.Popen(words, stderr=log, stdout=log, env=self._env)
 
     def stop(self) -> int:
         """Ask it to end and return its exit status."""
@@ -266,14 +290,14 @@ class OperatorProcess:
             self._process.kill()
 
     def kill(self) -> None:
-        """End it without asking."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(20)
+        """End it without asking; nothing happens when it was never started."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
 
     def log(self) -> str:
         """Return what it logged."""
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
 
 def token_kubeconfig(admin: Path, token: str, target: Path) -> Path:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from memdiag.kube.api import AlreadyExistsError, ConflictError, HttpApi, PermanentError, connect
+from memdiag.kube.api import AlreadyExistsError, ConflictError, PermanentError
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT, KINDS, REPORT
 from memdiag.model.kill import LimitHit
 from memdiag.model.report import FoldedKills
+from testbed.control_plane import ControlPlane
+from tests.controller.installed import OPERATOR, Installed, install
 from tests.controller.support import (
     OWN_NAMESPACE,
     Cluster,
@@ -22,64 +23,32 @@ from tests.controller.support import (
     report,
     report_object,
     running,
-    serve_kinds,
-    token_kubeconfig,
     wait_for,
 )
 
 pytestmark = [pytest.mark.api_server, pytest.mark.timeout(180)]
 
-CLUSTER_RULES = [
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
-    {"apiGroups": ["memdiag.dev"], "resources": ["memoryincidents"], "verbs": ["get", "list", "create", "delete"]},
-    {"apiGroups": ["memdiag.dev"], "resources": ["memoryincidents/status"], "verbs": ["patch"]},
-    {
-        "apiGroups": ["memdiag.dev"],
-        "resources": ["memorydiagnoses"],
-        "verbs": ["get", "list", "watch", "create", "patch"],
-    },
-    {"apiGroups": ["memdiag.dev"], "resources": ["memorydiagnoses/status"], "verbs": ["update"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-]
-OWN_RULES = [{"apiGroups": ["memdiag.dev"], "resources": ["memoryreports"], "verbs": ["list", "watch", "delete"]}]
-"""All that the operator may do; every test here runs under these rights and nothing else."""
+
+@pytest.fixture(scope="module")
+def installed(api_server: ControlPlane, helm: Path) -> Iterator[Installed]:
+    """Give the API server with our kinds, and the operator's account with the chart's rights."""
+    found = install(api_server, helm, OWN_NAMESPACE, policy=False)
+    yield found
+    found.remove()
 
 
 @pytest.fixture(scope="module")
-def cluster(api_server: Any) -> Cluster:
-    """Give the API server with our kinds, memdiag's namespace, and the operator's rights."""
-    api = HttpApi(connect(Path(api_server.kubeconfig)))
-    serve_kinds(api)
-    cluster = Cluster(api)
-    cluster.namespace(OWN_NAMESPACE)
-    rbac = "/apis/rbac.authorization.k8s.io/v1"
-    own = f"{rbac}/namespaces/{OWN_NAMESPACE}"
-    subjects = [{"kind": "ServiceAccount", "name": "operator", "namespace": OWN_NAMESPACE}]
-    for path, body in (
-        (f"/api/v1/namespaces/{OWN_NAMESPACE}/serviceaccounts", {}),
-        (f"{rbac}/clusterroles", {"rules": CLUSTER_RULES}),
-        (f"{own}/roles", {"rules": OWN_RULES}),
-        (f"{rbac}/clusterrolebindings", {"subjects": subjects, "roleRef": _role("ClusterRole")}),
-        (f"{own}/rolebindings", {"subjects": subjects, "roleRef": _role("Role")}),
-    ):
-        api.create(path, {"metadata": {"name": "operator"}, **body})
-    return cluster
-
-
-def _role(kind: str) -> dict[str, str]:
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "operator"}
+def cluster(installed: Installed) -> Cluster:
+    found = Cluster(installed.api)
+    found.namespaces.append(OWN_NAMESPACE)
+    return found
 
 
 @pytest.fixture(scope="module")
-def operator(api_server: Any, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+def operator(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """Give the operator, running with its own token."""
     folder = tmp_path_factory.mktemp("operator")
-    path = f"/api/v1/namespaces/{OWN_NAMESPACE}/serviceaccounts/operator/token"
-    answer = cluster.api.create(path, {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {}})
-    kubeconfig = token_kubeconfig(Path(api_server.kubeconfig), answer["status"]["token"], folder / "kubeconfig")
-    process = OperatorProcess(kubeconfig, folder / "operator.log")
+    process = OperatorProcess(installed.kubeconfig(OPERATOR, folder / "kubeconfig"), folder / "operator.log")
     process.start()
     yield process
     assert process.stop() == 0, process.log()
@@ -142,7 +111,7 @@ def test_kill_to_diagnosis(cluster: Cluster, operator: OperatorProcess, unreport
     owner = cluster.deployment(namespace, "web")
     uid = cluster.pod(namespace, "web-abc-1", ["app"], owner)
     cluster.pod_status(namespace, "web-abc-1", running("app", identity(10), restarts=3))
-    wait_for(lambda: "operator watches" in operator.log())
+    wait_for(lambda: "operator watches" in operator.log(), 120)
     begin = time.monotonic()
     cluster.report("kill-10", report(uid, identity(10), time.time()))
     wait_for(lambda: cluster.total(namespace, "deployment-web-app") == 1)
