@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node fuzz image sbom release generate bench-verdict bench-speed bench-limits bench-agent bench-storm fit
+.PHONY: help setup demo demo-down test lint unit quick api node fuzz image sbom release generate bench-verdict bench-speed bench-limits bench-agent bench-storm bench-operator fit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -73,3 +73,6 @@ bench-storm: setup ## 200 kills at once on a real kernel, and again with a kill 
 
 bench-agent: setup ## what the agent costs beside a minimal loop over the same files, on a real kernel
 	@$(PY) -m bench.agent
+
+bench-operator: setup ## what the operator needs with 20,000 pods, in a storm and after a restart, beside kopf's own pod watch
+	@$(PY) -m bench.operator

@@ -1,0 +1,217 @@
+"""Fill an API server: pods of realistic size, workloads whose pods are killed, and reports."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from memdiag.kube.kinds import REPORT
+
+NAMESPACE = "memdiag-bench"
+_SPACES = 40
+_NODES = 100
+_THREADS = 8
+_TRANSIENT = (429, 500, 503, 504)
+
+
+class Pipe:
+    """Connections to the API server as administrator, one a thread."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        found = yaml.safe_load(kubeconfig.read_text())
+        server = found["clusters"][0]["cluster"]
+        user = found["users"][0]["user"]
+        where = urlsplit(server["server"])
+        self._place = (str(where.hostname), int(where.port or 443))
+        self._context = ssl.create_default_context(cafile=server["certificate-authority"])
+        self._context.load_cert_chain(user["client-certificate"], user["client-key"])
+        self._own = threading.local()
+
+    def send(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Send a request, again while the server is overloaded. Raises RuntimeError when it is refused."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        text = None if body is None else json.dumps(body)
+        while True:
+            try:
+                answer, said = self._exchange(method, path, text, kind)
+            except (OSError, http.client.HTTPException):
+                # the server closes connections that were idle for long
+                self._own.connection = None
+                answer, said = self._exchange(method, path, text, kind)
+            if answer.status < 300:
+                found: dict[str, Any] = json.loads(said)
+                return found
+            if answer.status not in _TRANSIENT:
+                raise RuntimeError(f"{method} {path}: {answer.status} {said[:300]!r}")
+
+    def _exchange(self, method: str, path: str, text: str | None, kind: str) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPSConnection(*self._place, context=self._context, timeout=60)
+            self._own.connection = connection
+        connection.request(method, path, text, {"Content-Type": kind})
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A pod whose container is going to be killed."""
+
+    namespace: str
+    pod: str
+    uid: str
+    container_id: str
+    node: str
+
+
+def each(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """Do the work for all items, a few at a time; return the results in order."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(work, items))
+
+
+def identity(number: int) -> str:
+    """Return a container ID."""
+    return random.Random(number).randbytes(32).hex()  # noqa: S311 - no secret
+
+
+def _container(name: str, port: int) -> dict[str, Any]:
+    literal = [{"name": f"SETTING_{key}", "value": f"https://service-{key}.internal.example:8443"} for key in range(6)]
+    reference = {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    probe = {"httpGet": {"path": "/healthz", "port": port}, "periodSeconds": 10, "timeoutSeconds": 2}
+    return {
+        "name": name,
+        "image": f"registry.example.com/team/{name}:2026.11.3-4f2a91c",
+        "args": ["--listen", f":{port}", "--log-format", "json", "--config", "/etc/app/config.yaml"],
+        "env": [*literal, {"name": "POD_NAMESPACE", "valueFrom": reference}],
+        "ports": [{"name": "http", "containerPort": port}],
+        "resources": {"limits": {"memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
+        "livenessProbe": probe,
+        "readinessProbe": probe,
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/app", "readOnly": True}],
+    }
+
+
+def pod_object(name: str, owner: dict[str, Any], node: str) -> dict[str, Any]:
+    """Return a pod as a Deployment's is, with one container."""
+    labels = {
+        "app.kubernetes.io/name": owner["name"],
+        "app.kubernetes.io/version": "2026.11.3",
+        "app.kubernetes.io/managed-by": "Helm",
+        "pod-template-hash": "5d4f8c7b9d",
+    }
+    annotations = {"checksum/config": f"{len(name):064x}", "prometheus.io/scrape": "true"}
+    containers = [_container("app", 8080)]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "labels": labels,
+            "annotations": annotations,
+            "ownerReferences": [{**owner, "controller": True}],
+        },
+        "spec": {
+            "nodeName": node,
+            "containers": containers,
+            "volumes": [{"name": "config", "configMap": {"name": f"{owner['name']}-config"}}],
+        },
+    }
+
+
+def _status(number: int, containers: list[dict[str, Any]]) -> dict[str, Any]:
+    began = "2026-11-01T00:00:00Z"
+    kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+    return {
+        "phase": "Running",
+        "startTime": began,
+        "podIP": f"10.{number // 65536}.{number // 256 % 256}.{number % 256}",
+        "conditions": [{"type": kind, "status": "True", "lastTransitionTime": began} for kind in kinds],
+        "containerStatuses": [
+            {
+                "name": one["name"],
+                "image": one["image"],
+                "imageID": f"{one['image']}@sha256:{number:064x}",
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "containerID": f"containerd://{identity(2 * number + index)}",
+                "state": {"running": {"startedAt": began}},
+            }
+            for index, one in enumerate(containers)
+        ],
+    }
+
+
+def pods(pipe: Pipe, first: int, owners: list[tuple[str, dict[str, Any]]]) -> list[Place]:
+    """Create pods, one for each entry of namespace and owner, with the status of pods that run."""
+
+    def make(entry: tuple[int, tuple[str, dict[str, Any]]]) -> Place:
+        number, (namespace, owner) = entry
+        node = f"node-{number % _NODES}"
+        body = pod_object(f"{owner['name']}-{number:05x}", owner, node)
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        made = pipe.send("POST", path, body)
+        name, status = made["metadata"]["name"], _status(number, body["spec"]["containers"])
+        pipe.send("PATCH", f"{path}/{name}/status", {"status": status})
+        return Place(namespace, name, made["metadata"]["uid"], identity(2 * number), node)
+
+    return each(make, enumerate(owners, first))
+
+
+def spaces(pipe: Pipe) -> list[str]:
+    """Create namespaces and nodes; return the namespaces."""
+    names = [f"team-{number}" for number in range(_SPACES)]
+    for name in (NAMESPACE, *names):
+        pipe.send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    for number in range(_NODES):
+        allocatable = {"memory": "64Gi", "cpu": "16", "pods": "250"}
+        body = {"metadata": {"name": f"node-{number}"}, "status": {"allocatable": allocatable}}
+        pipe.send("POST", "/api/v1/nodes", body)
+    return names
+
+
+def bystanders(names: list[str], count: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return owners of pods that are never killed, ten pods each."""
+    found = []
+    for number in range(count):
+        group = number // 10
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"service-{group}-5d4f8c7b9d"}
+        found.append((names[group % len(names)], {**owner, "uid": f"00000000-0000-4000-8000-{group:012d}"}))
+    return found
+
+
+def workloads(pipe: Pipe, names: list[str], count: int, replicas: int) -> list[tuple[str, dict[str, Any]]]:
+    """Create Deployments with a ReplicaSet each; return an owner for each pod to come."""
+
+    def make(number: int) -> tuple[str, dict[str, Any]]:
+        name, namespace = f"victim-{number}", names[number % len(names)]
+        container = {"name": "app", "image": "registry.example.com/team/app:2026.11.3-4f2a91c"}
+        template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+        spec = {"selector": {"matchLabels": {"app": name}}, "template": template}
+        path = f"/apis/apps/v1/namespaces/{namespace}"
+        top = pipe.send("POST", f"{path}/deployments", {"metadata": {"name": name}, "spec": spec})
+        above = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": top["metadata"]["uid"]}
+        metadata = {"name": f"{name}-5d4f8c7b9d", "ownerReferences": [{**above, "controller": True}]}
+        below = pipe.send("POST", f"{path}/replicasets", {"metadata": metadata, "spec": spec})
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": metadata["name"]}
+        return namespace, {**owner, "uid": below["metadata"]["uid"]}
+
+    return [owner for owner in each(make, range(count)) for _ in range(replicas)]
+
+
+def deliver(pipe: Pipe, body: dict[str, Any]) -> None:
+    """Create a report as an agent does."""
+    pipe.send("POST", REPORT.path(NAMESPACE), body)
