@@ -75,6 +75,7 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("python -m bench\\.limits.*", Not(LONG)),
     ("python -m bench\\.agent.*", Not(LONG)),
     ("python -m bench\\.storm", By("tests/bench/test_storm_bench.py::test_no_kill_is_lost_and_none_is_told_twice")),
+    ("python -m bench\\.operator.*", Not(LONG)),
     ("python -m testbed\\.workloads\\.record .*", By("tests/testbed/test_recording.py")),
     ("python -m testbed record-kernel-logs .*", Not("boots a kernel for minutes; its recordings are what is tested")),
     ("python -m testbed (up|down|build)", Not("as make demo")),

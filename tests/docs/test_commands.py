@@ -33,6 +33,7 @@ WITH_PARSER = {
     "bench.verdict": "bench.verdict.__main__",
     "bench.limits": "bench.limits.__main__",
     "bench.agent": "bench.agent.__main__",
+    "bench.operator": "bench.operator.__main__",
 }
 
 
