@@ -297,6 +297,7 @@ def scene(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     finally:
         for operator in (first, second):
             operator.kill()
+        found.agent.close()
         installed.plane.kubectl("delete", "crd", VPA["metadata"]["name"])
         installed.plane.kubectl("delete", "node", NODE)
 

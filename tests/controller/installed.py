@@ -73,10 +73,10 @@ class Installed:
     def operator_words(self, health_port: int) -> list[str]:
         """Return the operator's command line as the chart writes it, what follows its namespace."""
         (container,) = pod_spec(one(list(self.objects), "Deployment"))["containers"]
-        first, *words = container["args"]
-        assert (first, *words[:2]) == ("operator", "--namespace", "$(POD_NAMESPACE)")
+        words: list[str] = list(container["args"])
+        assert words[:3] == ["operator", "--namespace", "$(POD_NAMESPACE)"]
         words[words.index("--health-port") + 1] = str(health_port)
-        return words[2:]
+        return words[3:]
 
     def operator_env(self, pod: str) -> dict[str, str]:
         """Return the operator's environment in a pod of that name."""

@@ -268,12 +268,6 @@ class OperatorProcess:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        assert self._process is not None
-        return self._process.pid
-
     def start(self) -> None:
         """Start it."""
         with self._log.open("ab") as log:
