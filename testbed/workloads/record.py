@@ -35,18 +35,23 @@ def seeds(text: str) -> list[int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m testbed.workloads.record",
-        description="Records labelled workloads, many at once, on a real kernel into memdiag.trace/v1 files.",
+        description="Records labelled workloads, some at once, on a real kernel into memdiag.trace/v1 files.",
         epilog="example: python -m testbed.workloads.record --family leak-c-threads --seeds 0-7 --out build/traces",
     )
     add = parser.add_argument
     add("--family", action="append", choices=sorted(families.FAMILIES), help="may be given again (default: all)")
     add("--seeds", type=seeds, default=seeds("0-7"), help="such as 0-7 or 1,4,6 (default: 0-7)")
     add("--out", type=Path, required=True, metavar="DIR", help="where the traces are put; one that is there is kept")
-    add("--at-once", type=int, default=15, metavar="N", help="workloads at a time in one kernel (default: 15)")
+    add(
+        "--at-once",
+        type=int,
+        default=3,
+        metavar="N",
+        help="workloads at a time in one kernel; idle time is skipped, so more gain nothing (default: 3)",
+    )
     add("--guests", type=int, default=1, metavar="N", help="kernels side by side, one core each (default: 1)")
     add("--memory", default="5G", help="of each kernel (default: 5G)")
     add("--minutes", type=float, default=60, help="of this machine, after which a kernel is ended (default: 60)")
-    add("--real-clock", action="store_true", help="let processing take its time: cpu.stat and PSI then say something")
     return parser
 
 
@@ -81,7 +86,7 @@ def _record(names: Sequence[str], memory: str, arguments: argparse.Namespace, wo
         work,
         memory=memory,
         timeout=60 * arguments.minutes,
-        virtual_clock=not arguments.real_clock,
+        skip_idle=True,
     )
     if result.status or result.stderr:
         print(f"record: the guest said ({result.status}):\n{result.stderr[-4000:]}", file=sys.stderr)
