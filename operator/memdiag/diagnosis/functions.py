@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from memdiag.diagnosis.beside import Trend, trend_beside_load
 from memdiag.diagnosis.load import Counter
 from memdiag.diagnosis.numbers import interpolate
 from memdiag.diagnosis.series import Series
@@ -63,6 +64,8 @@ class Functions:
     """Following load, or the work of a short while; the parameter is that while as a share of the longest life."""
     calendar: Fit | None
     """Rising by the calendar right through the restarts; None with one life."""
+    beside_load: Trend | None
+    """What age adds to load within the newest revision, over its longest life; None where that cannot be told apart."""
 
     @property
     def line(self) -> Fit:
@@ -151,21 +154,36 @@ def _best(functions: dict[float, Callable[[_Row], float]], rows: Sequence[_Row])
     return max(fits, key=lambda fit: fit.share)
 
 
+Read = Callable[[_Row], float]
+
+
+def _remembered(counters: Sequence[Counter | None], seconds: float) -> Read:
+    """Return what reads a row's load, or the work of so many seconds before it."""
+
+    def read(row: _Row) -> float:
+        counter = counters[row.life]
+        if counter is None or not seconds:
+            return row.rate or 0.0
+        return interpolate(counter, row.age) - interpolate(counter, row.age - seconds)
+
+    return read
+
+
 def _loaded(rows: Sequence[_Row], counters: Sequence[Counter | None], longest: float) -> Fit | None:
     known = [row for row in rows if row.rate is not None]
     if len(known) < _FEWEST_ROWS:
         return None
+    return _best({share: _remembered(counters, share * longest) for share in _MEMORIES}, known)
 
-    def remembered(share: float) -> Callable[[_Row], float]:
-        def read(row: _Row) -> float:
-            counter = counters[row.life]
-            if counter is None or not share:
-                return row.rate or 0.0
-            return interpolate(counter, row.age) - interpolate(counter, row.age - share * longest)
 
-        return read
-
-    return _best({share: remembered(share) for share in _MEMORIES}, known)
+def _beside(rows: Sequence[_Row], load: Read | None) -> Trend | None:
+    known = rows if load is None else [row for row in rows if row.rate is not None]
+    if not known:
+        return None
+    ages = [row.age for row in known]
+    loads = None if load is None else [load(row) for row in known]
+    means, lives = [row.mean for row in known], [row.life for row in known]
+    return trend_beside_load(ages, means, loads, lives, max(ages) - min(ages))
 
 
 def functions_of(series: Sequence[Series], counters: Sequence[Counter | None], starts: Starts) -> Functions | None:
@@ -185,6 +203,9 @@ def functions_of(series: Sequence[Series], counters: Sequence[Counter | None], s
     works = [row.work or 0.0 for row in worked] if 2 * len(worked) > len(rows) else []
     worked_lows = [row.low for row in worked]
     origin = rows[0].t
+    longest = max(one.life for _, one in chosen)
+    names = [one.run.revision or one.run.image for one in series]
+    load = _loaded(rows, counters, longest)
     return Functions(
         rows=len(rows),
         lives=lives,
@@ -194,6 +215,10 @@ def functions_of(series: Sequence[Series], counters: Sequence[Counter | None], s
         work=Fit(_share(works, worked_lows)) if works else None,
         resting_age=_resting(ages, lows),
         resting_work=_resting(works, worked_lows) if works else None,
-        load=_loaded(rows, counters, max(one.life for _, one in chosen)),
+        load=load,
         calendar=Fit(_share([row.t - origin for row in rows], lows)) if lives >= 2 else None,
+        beside_load=_beside(
+            [row for row in rows if names[row.life] == names[-1]],
+            None if load is None else _remembered(counters, load.parameter * longest),
+        ),
     )

@@ -23,6 +23,12 @@ _LEAST_SPAN = (0.1, 0.4)
 _LEAST_WAY = 0.1
 _STIR = (0.01, 0.03)
 """The same as a share of the limit: nothing below it is worth a word."""
+_SURELY_RISES = (2.5, 6.0)
+"""Standard errors from which a trend beside load is one, and at which it surely is."""
+_WORTH_A_RISE = (0.1, 0.3)
+"""Share of the way to the limit from which such a trend counts."""
+_HARDLY_A_RISE = (0.25, 0.08)
+"""Share of the limit below which the most that the trend may be is next to nothing."""
 
 
 def _better(one: Fit, than: Fit) -> float:
@@ -116,6 +122,22 @@ def follows_calendar(found: Features) -> Iterator[Observation]:
     yield Observation("follows_calendar", strength, fit.share, 0.4, text)
 
 
+def beside_load(found: Features) -> Iterator[Observation]:
+    """Tell what age adds where load is taken into account, and how sure that is."""
+    trend = None if found.functions is None else found.functions.beside_load
+    if found.functions is None or trend is None:
+        return
+    way = max(found.scale - found.functions.lowest, _LEAST_WAY * found.scale)
+    moved = f"{human_bytes(abs(trend.rise))} over a life, {abs(trend.sure):.1f} standard errors"
+    text = f"Beside what load explains, demand {'rose' if trend.rise > 0 else 'fell'} with age by {moved}."
+    strength = ramp(trend.sure, *_SURELY_RISES) * ramp(trend.rise / way, *_WORTH_A_RISE)
+    yield Observation("rises_beside_load", strength, trend.sure, _SURELY_RISES[0], text)
+    most = (trend.rise + 2 * trend.error) / found.scale
+    text = f"Beside what load explains, demand rose with age by no more than {percent(max(most, 0.0))} of the limit."
+    strength = ramp(trend.sure, _SURELY_RISES[0], 1.0) * ramp(most, *_HARDLY_A_RISE)
+    yield Observation("level_beside_load", strength, most, _HARDLY_A_RISE[0], text)
+
+
 def stays_level(found: Features) -> Iterator[Observation]:
     """Behind its start demand hardly moves."""
     functions = found.functions
@@ -165,6 +187,7 @@ RULES: tuple[Callable[[Features], Iterator[Observation]], ...] = (
     comes_to_rest,
     follows_load,
     follows_calendar,
+    beside_load,
     stays_level,
     follows_nothing,
     load_level,

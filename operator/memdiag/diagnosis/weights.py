@@ -20,6 +20,8 @@ PRIOR: Weights = {
     "follows_level_load": (-2.0, 0.3, 1.6),
     "age_not_load": (1.2, -1.0, 0.0),
     "follows_calendar": (-1.6, 2.8, -0.8),
+    "rises_beside_load": (1.2, -0.4, -0.8),
+    "level_beside_load": (-1.6, 0.3, 0.6),
     "stays_level": (-1.6, -0.4, 1.2),
     "follows_nothing": (-0.8, 0.0, 0.6),
     "load_unknown": (0.0, 0.6, 0.0),
