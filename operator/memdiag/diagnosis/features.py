@@ -9,6 +9,7 @@ from statistics import median
 from memdiag.diagnosis.composition import Composition, composition_of
 from memdiag.diagnosis.functions import Functions, functions_of
 from memdiag.diagnosis.load import Load, load_of, signal_of
+from memdiag.diagnosis.observation import ramp
 from memdiag.diagnosis.pressure import MemoryPressure, pressure_of
 from memdiag.diagnosis.restarts import Restarts, restarts_of
 from memdiag.diagnosis.revisions import Revision, revision_of
@@ -33,6 +34,14 @@ _PERHAPS = (0.65, 0.85)
 """Most that the second half of a rise, and each of its quarters, may bring of what the one before did."""
 _LOAD_HELD = 0.8
 """A rise that slackens because load fell to less than this does not count as coming to rest."""
+SURELY_RISES = (2.5, 6.0)
+"""Standard errors from which a trend beside load is one, and at which it surely is."""
+_WORTH_A_RISE = (0.1, 0.3)
+"""Share of the way to the limit from which such a trend counts."""
+_LEAST_WAY = 0.1
+"""Share of the limit that the way to it is at least, where demand is compared with it."""
+_LOADS_DOING = (0.7, 0.95)
+"""Share of demand's changes that load explains, from which its ups and downs begin to be load's doing and fully are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,25 @@ class Features:
         if self.load is not None and self.load.grew < _LOAD_HELD:
             return False
         return 2 * sum(is_slackening(shape, _PERHAPS) for shape in self.shapes) > len(self.shapes)
+
+    def way(self, functions: Functions) -> float:
+        """Return the bytes from the lowest floor to the limit, a tenth of the limit at least."""
+        return max(self.scale - functions.lowest, _LEAST_WAY * self.scale)
+
+    @property
+    def climb(self) -> float:
+        """Return how sure it is, from 0 to 1, that age adds a rise worth the name to what load explains."""
+        functions = self.functions
+        trend = None if functions is None else functions.beside_load
+        if functions is None or trend is None:
+            return 0.0
+        return ramp(trend.sure, *SURELY_RISES) * ramp(trend.rise / self.way(functions), *_WORTH_A_RISE)
+
+    @property
+    def accounted(self) -> float:
+        """Return how sure it is, from 0 to 1, that what comes back of demand was load's, which tells no more."""
+        load = None if self.functions is None else self.functions.load
+        return max(self.climb, 0.0 if load is None else ramp(load.share, *_LOADS_DOING))
 
     @property
     def straightness(self) -> float:

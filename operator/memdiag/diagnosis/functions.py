@@ -176,14 +176,21 @@ def _loaded(rows: Sequence[_Row], counters: Sequence[Counter | None], longest: f
     return _best({share: _remembered(counters, share * longest) for share in _MEMORIES}, known)
 
 
-def _beside(rows: Sequence[_Row], load: Read | None) -> Trend | None:
+def _beside(rows: Sequence[_Row], counters: Sequence[Counter | None], load: Fit | None, longest: float) -> Trend | None:
     known = rows if load is None else [row for row in rows if row.rate is not None]
     if not known:
         return None
-    ages = [row.age for row in known]
-    loads = None if load is None else [load(row) for row in known]
-    means, lives = [row.mean for row in known], [row.life for row in known]
-    return trend_beside_load(ages, means, loads, lives, max(ages) - min(ages))
+    ages, means, lives = [row.age for row in known], [row.mean for row in known], [row.life for row in known]
+    life = max(ages) - min(ages)
+    if load is None:
+        return trend_beside_load(ages, means, None, lives, life)
+    # work that is remembered for long is one with age; the load of the moment is not
+    for memory in dict.fromkeys((load.parameter, 0.0)):
+        read = _remembered(counters, memory * longest)
+        trend = trend_beside_load(ages, means, [read(row) for row in known], lives, life)
+        if trend is not None:
+            return trend
+    return None
 
 
 def functions_of(series: Sequence[Series], counters: Sequence[Counter | None], starts: Starts) -> Functions | None:
@@ -217,8 +224,5 @@ def functions_of(series: Sequence[Series], counters: Sequence[Counter | None], s
         resting_work=_resting(works, worked_lows) if works else None,
         load=load,
         calendar=Fit(_share([row.t - origin for row in rows], lows)) if lives >= 2 else None,
-        beside_load=_beside(
-            [row for row in rows if names[row.life] == names[-1]],
-            None if load is None else _remembered(counters, load.parameter * longest),
-        ),
+        beside_load=_beside([row for row in rows if names[row.life] == names[-1]], counters, load, longest),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from memdiag.diagnosis.features import Features
+from memdiag.diagnosis.features import SURELY_RISES, Features
 from memdiag.diagnosis.functions import COMES_TO_REST, Fit, Functions
 from memdiag.diagnosis.load import CPU_TIME, Load
 from memdiag.diagnosis.observation import Observation, ramp
@@ -20,13 +20,8 @@ _SURE = 1.5
 """Natural logarithm of the ratio of unexplained variances at which one function is surely the better one."""
 _LEAST_SPAN = (0.1, 0.4)
 """Range of demand, as a share of the way to the limit, at which it begins to be worth explaining and fully is."""
-_LEAST_WAY = 0.1
 _STIR = (0.01, 0.03)
 """The same as a share of the limit: nothing below it is worth a word."""
-_SURELY_RISES = (2.5, 6.0)
-"""Standard errors from which a trend beside load is one, and at which it surely is."""
-_WORTH_A_RISE = (0.1, 0.3)
-"""Share of the way to the limit from which such a trend counts."""
 _HARDLY_A_RISE = (0.25, 0.08)
 """Share of the limit below which the most that the trend may be is next to nothing."""
 
@@ -37,8 +32,7 @@ def _better(one: Fit, than: Fit) -> float:
 
 
 def _worth(found: Features, functions: Functions) -> float:
-    way = max(found.scale - functions.lowest, _LEAST_WAY * found.scale)
-    return ramp(functions.span / way, *_LEAST_SPAN) * ramp(functions.span / found.scale, *_STIR)
+    return ramp(functions.span / found.way(functions), *_LEAST_SPAN) * ramp(functions.span / found.scale, *_STIR)
 
 
 def _trusted(load: Load) -> float:
@@ -127,14 +121,12 @@ def beside_load(found: Features) -> Iterator[Observation]:
     trend = None if found.functions is None else found.functions.beside_load
     if found.functions is None or trend is None:
         return
-    way = max(found.scale - found.functions.lowest, _LEAST_WAY * found.scale)
     moved = f"{human_bytes(abs(trend.rise))} over a life, {abs(trend.sure):.1f} standard errors"
     text = f"Beside what load explains, demand {'rose' if trend.rise > 0 else 'fell'} with age by {moved}."
-    strength = ramp(trend.sure, *_SURELY_RISES) * ramp(trend.rise / way, *_WORTH_A_RISE)
-    yield Observation("rises_beside_load", strength, trend.sure, _SURELY_RISES[0], text)
+    yield Observation("rises_beside_load", found.climb, trend.sure, SURELY_RISES[0], text)
     most = (trend.rise + 2 * trend.error) / found.scale
     text = f"Beside what load explains, demand rose with age by no more than {percent(max(most, 0.0))} of the limit."
-    strength = ramp(trend.sure, _SURELY_RISES[0], 1.0) * ramp(most, *_HARDLY_A_RISE)
+    strength = ramp(trend.sure, SURELY_RISES[0], 1.0) * ramp(most, *_HARDLY_A_RISE)
     yield Observation("level_beside_load", strength, most, _HARDLY_A_RISE[0], text)
 
 
@@ -158,7 +150,8 @@ def follows_nothing(found: Features) -> Iterator[Observation]:
         fit.share for fit in (functions.line, functions.resting, functions.load, functions.calendar) if fit is not None
     )
     text = f"Demand moved, but neither age, work, load nor the calendar explains more than {percent(best)} of it."
-    strength = ramp(best, 0.6, 0.25) * ramp(functions.span / found.scale, 0.08, 0.25)
+    # two together may explain what neither does alone
+    strength = ramp(best, 0.6, 0.25) * ramp(functions.span / found.scale, 0.08, 0.25) * (1 - found.climb)
     yield Observation("follows_nothing", strength, best, 0.6, text)
 
 

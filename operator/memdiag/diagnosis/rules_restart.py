@@ -95,12 +95,11 @@ def revision(found: Features) -> Iterator[Observation]:
         return
     text = (
         f"Demand behind the start is {change.ratio:.1f} times what it was in the previous revision, and level in both."
-        if change.level
-        else f"The previous revision did not rise like this one (level then: {percent(change.before)} of the limit)."
     )
-    strength = ramp(change.ratio, 1.1, 1.4)
+    strength = ramp(change.ratio, 1.1, 1.4) * (1 - found.climb)
     yield Observation("revision_step", strength if change.level else 0.0, change.ratio, 1.1, text, of_all=True)
-    yield Observation("revision_rise", 0.0 if change.level else 1.0, change.before, None, text)
+    text = f"The previous revision did not rise like this one (level then: {percent(change.before)} of the limit)."
+    yield Observation("revision_rise", found.climb if change.level else 1.0, change.before, None, text)
 
 
 def replicas(found: Features) -> Iterator[Observation]:

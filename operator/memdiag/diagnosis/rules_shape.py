@@ -29,7 +29,8 @@ def floor(found: Features) -> Iterator[Observation]:
     elif found.flat:
         text = f"Between its peaks demand stayed level: {move}."
         coarse = found.typical(lambda shape: shape.ascent) > 2 * _SUDDEN  # the way up may have been a late, quick leak
-        yield Observation("floor_level", 0.4 if coarse else 1.0, share, 0.15, text)
+        strength = (0.4 if coarse else 1.0) * (1 - found.climb)
+        yield Observation("floor_level", strength, share, 0.15, text)
         level = found.typical(lambda shape: shape.floor_end / shape.limit)
         text = f"Demand was level at {percent(level)} of the limit, with hardly any room above it."
         yield Observation("little_room", ramp(level, 0.75, 0.92), level, 0.75, text)
@@ -82,12 +83,13 @@ def jump(found: Features) -> Iterator[Observation]:
 def returns(found: Features) -> Iterator[Observation]:
     """Demand went up and came back, several times or by a great deal."""
     whole = [shape for shape in found.all_shapes if not shape.series.born_of_kill]
+    own = 1 - found.accounted
     count = max((shape.returns for shape in whole), default=0)
     text = f"Demand rose by a tenth of the limit or more and came back {count} times in one life."
-    yield Observation("returns", 0.0 if found.rising else ramp(count, 0, 3), count, 1, text)
+    yield Observation("returns", 0.0 if found.rising else own * ramp(count, 0, 3), count, 1, text)
     fallen = max((shape.fall for shape in whole), default=0.0)
     text = f"Within one life demand fell by {percent(fallen)} of its range without a restart: it can be given back."
-    yield Observation("falls", ramp(fallen, 0.35, 0.8), fallen, 0.35, text)
+    yield Observation("falls", own * ramp(fallen, 0.35, 0.8), fallen, 0.35, text)
 
 
 def start(found: Features) -> Iterator[Observation]:
