@@ -16,7 +16,7 @@ from memdiag.agent.store import HistoryStore
 from memdiag.agent.telling import FATE_SECONDS, Teller
 from memdiag.agent.watch import Node
 from memdiag.kernel.inotify import Inotify
-from memdiag.model.kill import Constraint, OomReport
+from memdiag.model.kill import Constraint, OomReport, Task
 from memdiag.model.trace import Victim
 
 POD = "0f2f1e2a-3b4c-4d5e-8f60-718293a4b5c6"
@@ -110,10 +110,12 @@ class FileNode:
             self.kills[path] += kills
             self._count(path)
 
-    def kill(self, container: str, times: Sequence[float], limit: str | None = None) -> None:
+    def kill(
+        self, container: str, times: Sequence[float], limit: str | None = None, tasks: tuple[Task, ...] = ()
+    ) -> None:
         """Kill a process of a container at each of these times (Unix seconds); the agent looks at the last.
 
-        `limit` is the cgroup whose limit is hit, the container's own if it is None.
+        `limit` is the cgroup whose limit is hit, the container's own if it is None; `tasks` is the kernel's table.
         """
         reports = []
         for time in times:
@@ -127,6 +129,7 @@ class FileNode:
                     task_memcg=f"{PARENT}/{container}",
                     group_kill=False,
                     victims=(Victim(self.number, "worker", 100 * MIB, MIB, 0, MIB, 900),),
+                    tasks=tasks,
                     usage_bytes=128 * MIB,
                     limit_bytes=128 * MIB,
                     lines=lines,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,17 @@ def test_a_container_that_ends_after_its_child_was_killed_may_have_ended_by_itse
     node.kill(node_of_files.A, [node_of_files.NOW + 1])
     (spec,) = node.specs(node_of_files.A)
     assert spec["kill"].get("containerDied") is died
+    node.stop()
+
+
+def test_of_a_container_that_nobody_saw_the_kernels_table_tells_whether_its_first_process_died(tmp_path: Path) -> None:
+    node = FileNode(tmp_path, node_of_files.A)
+    (node.root / node_of_files.PARENT[1:] / node_of_files.A / "cgroup.events").write_text("populated 0\n")
+    sandbox, shell, victim = Task(1, "pause", oom_score_adj=-998), Task(2, "sh", oom_score_adj=900), Task(3, "worker")
+    for number, tasks in ((1, (sandbox, shell, victim)), (2, (sandbox, replace(victim, pid=4, oom_score_adj=900)))):
+        node.number = number + 1
+        node.kill(node_of_files.A, [node_of_files.NOW + number], tasks=tasks)
+    assert [spec["kill"].get("containerDied") for spec in node.specs(node_of_files.A)] == [None, True]
     node.stop()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from memdiag.controller.incidents import RUN_LABEL, from_report, from_status, late_evidence, pod_status
 from memdiag.controller.podbook import PastRun
-from memdiag.controller.resolve import UNKNOWN_CONTAINER, Resolved, by_elimination, by_status, died
+from memdiag.controller.resolve import UNKNOWN_CONTAINER, Resolved, by_elimination, by_status, died, replaced
 from memdiag.kube.memory_incident import MemoryIncidentSpec
 from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import Pod, project
@@ -89,6 +89,16 @@ def test_a_container_that_ended_by_itself_after_a_kill_was_not_killed() -> None:
         pod = make_pod(ended("app", identity(1), "OOMKilled", code))
         spec = built(report("uid-1", identity(1), NOW, container_died=None), pod)
         assert spec.kill.kind == kind
+
+
+def test_a_run_whose_end_nobody_saw_is_over_once_another_runs() -> None:
+    spec = parsed(report("uid-1", identity(1), NOW, container_died=None))
+    past = {identity(1): PastRun("app", 0, None)}
+    for current, over in ((1, False), (2, True)):
+        resolved = by_status(identity(1), make_pod(running("app", identity(current))), past)
+        assert resolved is not None
+        assert died(spec, resolved) is None
+        assert replaced(spec, resolved) is over
 
 
 def test_who_died_need_not_be_who_filled_it() -> None:

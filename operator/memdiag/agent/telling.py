@@ -112,8 +112,16 @@ class Teller:
         self.advance(now)
 
     def _main_lived(self, kill: Kill) -> bool:
+        """Return whether the container's first process seems not to be among the victims.
+
+        Of one that was gone before its processes were seen the kernel's task table tells: the oldest task that is like
+        the victim (the pod's sandbox is not). It may be another container's: then the API's word is waited for in vain.
+        """
+        victims = {victim.pid: victim.oom_score_adj for victim in kill.report.victims}
         main = self._pids.main(kill.container_id)
-        victims = {victim.pid for victim in kill.report.victims}
+        if main is None:
+            alike = [task.pid for task in kill.report.tasks if task.oom_score_adj in victims.values()]
+            main = min(alike, default=None)
         return not kill.report.group_kill and main is not None and bool(victims) and main not in victims
 
     def _freeze(self, kill: Kill, scene: Scene, boot_id: str, ordinal: int, *, found_late: bool) -> Report:

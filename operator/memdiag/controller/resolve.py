@@ -78,3 +78,9 @@ def died(report: MemoryReportSpec, resolved: Resolved) -> bool | None:
     if resolved.termination is None:
         return None
     return resolved.termination.exit_code in {None, SIGKILLED}
+
+
+def replaced(report: MemoryReportSpec, resolved: Resolved) -> bool:
+    """Return whether the container's name has another run by now: all that is left to tell when nobody saw an end."""
+    current = None if resolved.container is None else resolved.container.container_id
+    return current is not None and current != report.container_id

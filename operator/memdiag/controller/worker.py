@@ -256,7 +256,7 @@ class Worker:
         died = resolve.died(report, resolved)
         if died is None and patient:
             raise _NotYetError(f"whether container {resolved.name} of pod {pod.name} ended is not known", _LOOK_AGAIN)
-        return resolved, bool(died)
+        return resolved, resolve.replaced(report, resolved) if died is None else died
 
     def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> ReportOutcome:
         """Create the incident; when it exists and lacks the kernel's word, add that."""
