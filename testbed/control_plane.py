@@ -98,12 +98,6 @@ class ControlPlane:
         if self.networked:
             self._start_controllers(keys)
 
-    def restart_apiserver(self) -> None:
-        """End the API server without a farewell and start it again on the same port and the same etcd."""
-        self.process("apiserver").stop(grace=0)
-        self._start_apiserver(pki.Pki(self.folder / "pki"))
-        self._wait_for_apiserver()
-
     def start_controllers(self, *names: str) -> None:
         """Start a controller-manager with these controllers only; `down` ends it."""
         self._start_manager(pki.Pki(self.folder / "pki"), f"--controllers={','.join(names)}")

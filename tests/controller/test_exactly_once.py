@@ -215,10 +215,6 @@ def test_the_operator_is_killed_at_each_step(bench: Bench) -> None:
     struck(bench, "op", "operator killed", strike)
 
 
-def test_the_api_server_is_killed_at_each_step(bench: Bench) -> None:
-    struck(bench, "api", "API server killed", bench.plane.restart_apiserver)
-
-
 def test_the_operator_is_killed_around_the_deletion_of_what_is_not_kept(bench: Bench) -> None:
     release, rows, faults = threading.Event(), [], []
     for name, what, answered in (("prune0", "before", False), ("prune1", "after", True)):
