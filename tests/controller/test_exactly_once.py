@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from memdiag.kube.api import TransientError
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT, REPORT
 from memdiag.model.report import Report
 from testbed.control_plane import ControlPlane, free_port
@@ -123,11 +122,8 @@ class Bench:
         )
 
     def right(self, row: Row) -> bool:
-        """Say whether every kill of a row was worked off; not yet while an API server that was killed comes back."""
-        try:
-            return self.counts(row) == Counts(row.kept, row.wanted, 1, 0)
-        except TransientError:
-            return False
+        """Say whether every kill of a row was worked off."""
+        return self.counts(row) == Counts(row.kept, row.wanted, 1, 0)
 
     def settled(self, rows: Sequence[Row], seconds: float = 30.0) -> None:
         """Wait until rows are worked off; what is not right by then says so."""
