@@ -45,6 +45,17 @@ CASES: dict[str, tuple[str, ...]] = {
         "agent.kernelLog=none",
         "fullnameOverride=watcher",
     ),
+    "more volumes": (
+        "operator.extraVolumes[0].name=company",
+        "operator.extraVolumes[0].configMap.name=authorities",
+        "operator.extraVolumeMounts[0].name=company",
+        "operator.extraVolumeMounts[0].mountPath=/etc/ssl/company",
+        "agent.extraEnv.TZ=Europe/Berlin",
+        "agent.extraVolumes[0].name=scratch",
+        "agent.extraVolumes[0].emptyDir.sizeLimit=1Mi",
+        "agent.extraVolumeMounts[0].name=scratch",
+        "agent.extraVolumeMounts[0].mountPath=/scratch",
+    ),
     "everything on": (
         "commonLabels.team=sre",
         "commonAnnotations.note=yes",
@@ -121,6 +132,11 @@ def test_operator_meets_the_restricted_standard(objects: list[dict[str, Any]]) -
     standby = any(each["kind"] == "Lease" for each in objects)
     assert deployment["spec"]["replicas"] == (2 if standby else 1)
     assert deployment["spec"].get("strategy") == (None if standby else {"type": "Recreate"})
+    # one replica must not hold up the draining of its node
+    budgets = [each["spec"] for each in objects if each["kind"] == "PodDisruptionBudget"]
+    assert [(each["maxUnavailable"], each["selector"]) for each in budgets] == (
+        [(1, deployment["spec"]["selector"])] if standby else []
+    )
     assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
     group = spec["securityContext"].pop("fsGroup", None)
     assert spec["securityContext"] == {
@@ -336,6 +352,17 @@ def test_common_labels_and_annotations_reach_every_object_and_pod_and_no_selecto
             assert place["annotations"]["note"] == "yes", each["metadata"]["name"]
 
 
+def test_further_variables_and_volumes_join_the_charts_own(helm: Path) -> None:
+    bare, more = render(helm), render(helm, *CASES["more volumes"])
+    for kind, name, path in (("Deployment", "company", "/etc/ssl/company"), ("DaemonSet", "scratch", "/scratch")):
+        before, after = pod_spec(one(bare, kind)), pod_spec(one(more, kind))
+        assert next(each for each in after["volumes"] if each not in before["volumes"])["name"] == name
+        mounts = [spec["containers"][0]["volumeMounts"] for spec in (before, after)]
+        assert mounts[1] == [*mounts[0], {"name": name, "mountPath": path}]
+    variables = [pod_spec(one(objects, "DaemonSet"))["containers"][0]["env"] for objects in (bare, more)]
+    assert variables[1] == [*variables[0], {"name": "TZ", "value": "Europe/Berlin"}]
+
+
 def test_labels_of_pods_never_replace_the_charts_own(helm: Path) -> None:
     objects = render(helm, "operator.podLabels.tier=a", "commonLabels.tier=b", "operator.podAnnotations.note=mine")
     pod = one(objects, "Deployment")["spec"]["template"]["metadata"]
@@ -373,8 +400,9 @@ def test_network_policies_open_one_port_and_the_ways_that_are_needed(helm: Path)
     assert one(bare, "NetworkPolicy")["metadata"]["name"].endswith("-operator")
 
 
-def test_openshift_gets_what_the_agent_needs_and_no_privilege(helm: Path) -> None:
-    objects = render(helm, "openshift.scc=true")
+@pytest.mark.parametrize("case", ["defaults", "more volumes"])
+def test_openshift_gets_what_the_agent_needs_and_no_privilege(helm: Path, case: str) -> None:
+    objects = render(helm, "openshift.scc=true", *CASES[case])
     allowed = one(objects, "SecurityContextConstraints")
     assert allowed["allowedCapabilities"] == ["SYSLOG"]
     assert not allowed["allowPrivilegedContainer"]

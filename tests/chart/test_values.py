@@ -129,10 +129,11 @@ def test_every_map_of_the_schema_is_closed() -> None:
         "seLinuxOptions",
         "commonAnnotations",
         "commonLabels",
+        "extraEnv",
         "podAnnotations",
         "podLabels",
     }
-    assert open_maps == users | {"global", "kubernetes"}
+    assert open_maps == users | {"global", "kubernetes", "variables", "volume"}
 
 
 @pytest.mark.api_server
@@ -151,6 +152,10 @@ def test_every_map_of_the_schema_is_closed() -> None:
         ((REPOSITORY, "agent.resources.limits=null"), "set agent.resources.limits.memory"),
         ((REPOSITORY, r"commonLabels.app\.kubernetes\.io/name=x"), "invalid propertyName 'app.kubernetes.io/name'"),
         ((REPOSITORY, "operator.extraEnv.POD_NAMESPACE=x"), "invalid propertyName 'POD_NAMESPACE'"),
+        ((REPOSITORY, "agent.extraEnv.NODE_NAME=x"), "invalid propertyName 'NODE_NAME'"),
+        ((REPOSITORY, "agent.extraVolumes[0].name=a"), "/agent/extraVolumes/0"),
+        ((REPOSITORY, "agent.extraVolumes[0].name=proc"), "/agent/extraVolumes/0/name"),
+        ((REPOSITORY, "operator.extraVolumeMounts[0].path=/a"), "additional properties 'path' not allowed"),
         ((REPOSITORY, "agent.stateHostPath=/"), "/agent/stateHostPath"),
         ((REPOSITORY, "agent.stateHostPath=/var/../etc"), "/agent/stateHostPath"),
         ((REPOSITORY, "networkPolicy.apiServer.ports=null"), "missing property 'ports'"),
