@@ -28,6 +28,11 @@ class Method(StrEnum):
     BOT = "bot"
     WEBHOOK = "webhook"
 
+    @property
+    def key(self) -> str:
+        """The key of the Secret, which is the name of the mounted file as well."""
+        return {Method.BOT: "bot-token", Method.WEBHOOK: "webhook-url"}[self]
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

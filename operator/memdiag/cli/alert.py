@@ -24,7 +24,6 @@ from memdiag.report.words import printable
 _SETTINGS = Path("/etc/memdiag/alerts/alerts.json")
 _SECRETS = Path("/etc/memdiag/alerts-secret")
 """Where the chart mounts them in the operator's pod."""
-_KEYS = {Method.BOT: "bot-token", Method.WEBHOOK: "webhook-url"}
 _ATTEMPTS = 3
 _LONGEST_PAUSE = 30.0
 _SPACING = 1.05
@@ -170,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"text": message.text, "blocks": list(message.blocks)}, indent=2, ensure_ascii=False))
         print(f"Not sent. It would go to {', '.join(one or 'the webhook' for one in where)}.", file=sys.stderr)
         return 0
-    secret = arguments.alerts_secret or _SECRETS / _KEYS[settings.method]
+    secret = arguments.alerts_secret or _SECRETS / settings.method.key
     try:
         delivery = Credential(secret, settings.method, settings.base_url, settings.proxy).delivery()
     except RefusedError as error:
