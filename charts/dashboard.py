@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memdiag.kube.generated import keep
+
 PAGE = Path(__file__).resolve().parent / "memdiag/files/dashboard.json"
 _WIDTH, _HEIGHT, _PER_ROW = 8, 8, 3
 _NAMESPACE = 'namespace=~"$namespace"'
@@ -244,16 +246,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the file is not up to date")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="the dashboard")
     arguments = parser.parse_args(argv)
-    out: Path = arguments.out
     wanted = json.dumps(dashboard(), indent=1) + "\n"
-    if out.is_file() and out.read_text(encoding="utf-8") == wanted:
-        return 0
-    if arguments.check:
-        print(f"{out}: not what the panels say; run: python charts/dashboard.py", file=sys.stderr)
-        return 1
-    out.write_text(wanted, encoding="utf-8")
-    print(f"{out}: written")
-    return 0
+    return keep(arguments.out, wanted, check=arguments.check, command="python charts/dashboard.py")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from memdiag.kube.generated import keep
+
 CHART = Path(__file__).resolve().parent / "memdiag"
 BAR = "\\|"
 """A bar inside a cell of a Markdown table."""
@@ -74,20 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--chart", type=Path, default=CHART, metavar="DIR", help="the chart")
     arguments = parser.parse_args(argv)
     page: Path = arguments.chart / "README.md"
-    present = page.read_text(encoding="utf-8")
     try:
-        wanted = render(present, (arguments.chart / "values.yaml").read_text(encoding="utf-8"))
+        wanted = render(page.read_text(encoding="utf-8"), (arguments.chart / "values.yaml").read_text(encoding="utf-8"))
     except ValueError as error:
         print(f"{page}: {error}", file=sys.stderr)
         return 2
-    if present == wanted:
-        return 0
-    if arguments.check:
-        print(f"{page}: its table is not what values.yaml says; run: python charts/readme.py", file=sys.stderr)
-        return 1
-    page.write_text(wanted, encoding="utf-8")
-    print(f"{page}: written")
-    return 0
+    return keep(page, wanted, check=arguments.check, command="python charts/readme.py")
 
 
 if __name__ == "__main__":

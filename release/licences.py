@@ -14,6 +14,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from memdiag.kube.generated import keep
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/licences.md"
 
@@ -166,14 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnknownLicenceError as error:
         print(error, file=sys.stderr)
         return 2
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted:
-        return 0
-    if arguments.check:
-        print(f"{PAGE}: not what the pins say; run: python -m release.licences", file=sys.stderr)
-        return 1
-    PAGE.write_text(wanted, encoding="utf-8")
-    print(PAGE)
-    return 0
+    return keep(PAGE, wanted, check=arguments.check, command="python -m release.licences")
 
 
 if __name__ == "__main__":

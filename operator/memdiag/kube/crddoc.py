@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memdiag.kube.generated import keep
 from memdiag.kube.kinds import API_VERSION, CATEGORY, KINDS, Kind, definition
 
 _HEAD = f"""# The kinds
@@ -94,16 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/crds.md"), metavar="FILE", help="the page")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is not up to date")
     arguments = parser.parse_args(argv)
-    page: Path = arguments.out
-    wanted = render()
-    if page.is_file() and page.read_text(encoding="utf-8") == wanted:
-        return 0
-    if arguments.check:
-        print(f"{page}: not what the models say; run: python -m memdiag.kube.crddoc", file=sys.stderr)
-        return 1
-    page.write_text(wanted, encoding="utf-8")
-    print(page)
-    return 0
+    return keep(arguments.out, render(), check=arguments.check, command="python -m memdiag.kube.crddoc")
 
 
 if __name__ == "__main__":
