@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.agent import node
 from testbed import quick
 from testbed.cache import REPOSITORY
 from testbed.shell import TestbedError
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--containers", type=int, nargs="+", default=[50, 250, 500], metavar="N", help="default: 50 250 500")
     add("--seconds", type=float, default=60.0, help="measured for each, after a warm-up (default: 60)")
+    add("--node", type=int, metavar="PODS", help="instead: beside the kubelet of a real node with so many pods of two")
     add("-o", "--output", type=Path, metavar="FILE", help="also write the figures as JSON")
     return parser
 
@@ -110,6 +112,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print("bench.agent: unshare is not there: apt-get install util-linux", file=sys.stderr)
         return 2
     try:
+        if arguments.node:
+            print(node.run(arguments.node, arguments.seconds))
+            return 0
         rows = measure(arguments.containers, arguments.seconds)
     except TestbedError as error:
         print(f"bench.agent: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.agent import node
 from bench.agent.__main__ import missed, table
 
 MIB = 2**20
@@ -31,3 +32,9 @@ def test_bars_are_judged_at_250_only() -> None:
     assert missed([good, row(500, 0.9, 99, None)]) == []
     assert len(missed([dear])) == 1
     assert len(missed([fat])) == 1
+
+
+def test_the_node_is_told_in_percent_of_a_core_and_mib() -> None:
+    said = node.table([node.Cost("kubelet", 0.05, 64 * 2**20)], 40).splitlines()
+    assert said[0].startswith("on a node with 40 containers")
+    assert said[1].split() == ["kubelet", "5.00", "%", "64.0"]
