@@ -2,7 +2,7 @@
 # make test: everything that CI runs. Both install what they need; `make help` lists the rest.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup demo demo-down test lint unit quick api node fuzz image sbom release generate bench-verdict bench-speed bench-limits bench-agent bench-storm bench-operator fit
+.PHONY: help setup demo demo-down test lint unit quick api node matrix fuzz image sbom release generate bench-verdict bench-speed bench-limits bench-agent bench-storm bench-operator fit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -31,8 +31,11 @@ quick: setup ## tests on a real kernel with cgroup v2
 api: setup ## tests on a real kube-apiserver
 	@$(PY) -m testbed.rings api
 
-node: setup ## the end-to-end test on a real node
+node: setup ## the end-to-end tests on a real node (NODE_DRIVER=cgroupfs, NODE_RUNTIME=crun: another one)
 	@$(PY) -m testbed.rings node
+
+matrix: setup ## every kind of kill on a real node: what the kernel, the API and memdiag said
+	@$(PY) -m testbed matrix
 
 fuzz: setup ## every parser under coverage-guided fuzzing, a minute each (SECONDS_EACH=60, TARGETS=)
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from testbed import binaries, cluster, demo, kernel, kernel_logs
+from testbed import binaries, cluster, demo, kernel, kernel_logs, kill_matrix
 from testbed.matrix_guest import DISTRIBUTIONS
 from testbed.progress import Progress
 from testbed.shell import TestbedError
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     ended = commands.add_parser("down", help="end what `up` or `demo` started; nothing is left behind")
     for command in (shown, ended):
         command.add_argument("--kind", action="store_true", help="on a cluster that kind makes in Docker")
+    commands.add_parser("matrix", help="let a container die in every way on a node, and print what was said of each")
     commands.add_parser("node", help="run a command on the node, as root: node dmesg")
     commands.add_parser("kubectl", help="run kubectl against the cluster: kubectl -n memdiag get pods")
     record = commands.add_parser(
@@ -88,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = said[1:] if said[:1] in (["node"], ["kubectl"]) else []
     arguments = _parser().parse_args(said[: len(said) - len(words)])
     try:
+        if arguments.command == "matrix":
+            return kill_matrix.main()
         if arguments.command == "record-kernel-logs":
             for name in arguments.series + arguments.distribution or kernel_logs.names():
                 print(kernel_logs.record(name), flush=True)

@@ -26,7 +26,7 @@ _UNDER_WAY = 256
 """Reports whose incident may wait for its diagnosis: in a storm many incidents of a workload are diagnosed at once."""
 _AT_ONCE = 8
 """Reports of which incidents are written, or which are deleted, at the same time."""
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 """Seconds for which the pod's status may still show a container ID, or its end."""
 _LOOK_AGAIN = 1.0
 _UNRESOLVED = 600.0
