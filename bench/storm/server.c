@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 20, NOTES = 3 };
+enum { PIECE = 1 << 18, NOTES = 3 };
 
 static void eat(void) {
     /* populated by the kernel: no time goes into faults */
