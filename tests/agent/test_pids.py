@@ -14,3 +14,24 @@ def test_a_process_that_the_runtime_moves_after_it_was_seen_is_still_its_contain
     (process / "cgroup").write_text(f"0::/kubepods.slice/cri-containerd-{container}.scope\n")
     pids.refresh()
     assert pids.owner(7) == container
+
+
+def test_the_first_process_is_the_one_that_stays_when_the_runtimes_helper_was_seen_before_it(tmp_path: Path) -> None:
+    container = "a" * 64
+    pids = PidMap(str(tmp_path))
+
+    def born(pid: int) -> Path:
+        (tmp_path / str(pid)).mkdir()
+        file = tmp_path / str(pid) / "cgroup"
+        file.write_text(f"0::/kubepods.slice/cri-containerd-{container}.scope\n")
+        return file
+
+    helper = born(7)
+    born(9)
+    pids.refresh()
+    assert pids.main(container) == 7
+    helper.unlink()
+    helper.parent.rmdir()
+    born(12)
+    pids.refresh()
+    assert pids.main(container) == 9

@@ -67,7 +67,12 @@ class PidMap:
         self._members = None
         self._before = {pid: owner for pid, owner in self._owner.items() if pid not in living}
         self._owner = {pid: owner for pid, owner in self._owner.items() if pid in living}
+        # a runtime's helper may have been the first that was seen; the one that it made is known already
+        lost = {owner for owner, pid in self._first.items() if pid not in living}
         self._first = {owner: pid for owner, pid in self._first.items() if pid in living}
+        for pid, owner in sorted(self._owner.items()) if lost else ():
+            if owner is not None and owner in lost:
+                self._first.setdefault(owner, pid)
         self._young = {pid: looks for pid, looks in self._young.items() if pid in living and looks < _LOOKS}
         for pid in sorted((living - self._owner.keys()) | self._young.keys()):
             owner = container_of_cgroup(read_file(f"{self._root}/{pid}/cgroup"))
