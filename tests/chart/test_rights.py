@@ -23,6 +23,8 @@ from memdiag.model.history import HistoryRun, encode
 from memdiag.model.report import Report
 from memdiag.model.trend import Trend, TrendReport, trend_to_object
 from testbed.control_plane import ControlPlane, free_port
+from tests.alerts.fake_slack import TOKEN, FakeSlack, slack_server
+from tests.chart.rendering import one
 from tests.controller.audit import WRITING, Asked, Right, read
 from tests.controller.installed import AGENT, OPERATOR, Installed, install
 from tests.controller.support import (
@@ -43,7 +45,19 @@ from tests.controller.usage_api import served
 pytestmark = [pytest.mark.api_server, pytest.mark.timeout(240)]
 
 HOME, SHOP, NODE = "rights", "rights-shop", "rights-node"
-EVERY_OPTION = ("operator.standby=true", "operator.namespaces.selector=watched=yes", "operator.retention.workload=2")
+EVERY_OPTION = (
+    "operator.standby=true",
+    "operator.namespaces.selector=watched=yes",
+    "operator.retention.workload=2",
+    "alerts.slack.enabled=true",
+    "alerts.slack.secret=slack",
+    "alerts.slack.channel=#alerts",
+    "alerts.slack.minSeverity=Info",
+    "alerts.slack.storm.workloads=50",
+    "alerts.slack.allowedChannels[0].namespaces={rights-*}",
+    "alerts.slack.allowedChannels[0].channels={#team}",
+)
+WISH = "memdiag.dev/slack-channel"
 OLD = time.time() - 30 * 24 * 3600
 VPA: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -86,10 +100,13 @@ class Scene:
 
     def _operator(self, name: str) -> OperatorProcess:
         port = self.ports[name] = free_port()
+        words = self.installed.operator_words(port)
+        words[words.index("--alerts") + 1] = str(self.folder / "alerts.json")
+        words[words.index("--alerts-secret") + 1] = str(self.folder / "bot-token")
         return OperatorProcess(
             self.installed.kubeconfig(OPERATOR, self.folder / name),
             self.folder / f"{name}.log",
-            *self.installed.operator_words(port),
+            *words,
             namespace=HOME,
             env=self.installed.operator_env(name),
         )
@@ -118,6 +135,11 @@ class Scene:
         """Create a report as the agent does."""
         answer = self.agent.create(json.dumps(report_object(name, replace(found, node=NODE), HOME)).encode())
         assert answer.status in (201, 409), answer
+
+    def alert(self, diagnosis: str) -> dict[str, Any]:
+        """Return what people were told of a diagnosis."""
+        found: dict[str, Any] = (self.cluster.diagnosis(SHOP, diagnosis) or {}).get("status", {}).get("alert", {})
+        return found
 
     def ready(self, name: str) -> bool:
         """Say whether an operator calls itself ready."""
@@ -228,6 +250,29 @@ def kill_where_a_user_was_first(scene: Scene) -> None:
     assert [one["name"] for one in found["metadata"]["ownerReferences"]] == ["mine"]
 
 
+def kills_that_are_told_in_a_channel_of_their_owners_choice(scene: Scene) -> None:
+    """Kill what has an annotation itself, and what has one on its namespace only, of a channel that is not allowed."""
+    api, apps = scene.cluster.api, f"/apis/apps/v1/namespaces/{SHOP}"
+    replicas = scene.cluster.deployment(SHOP, "told")
+    api.patch(f"{apps}/deployments/told", {"metadata": {"annotations": {WISH: "#team"}}})
+    template = {
+        "metadata": {"labels": {"app": "told"}},
+        "spec": {"containers": [{"name": "app", "image": "example.org/app:1"}]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "told"}}, "template": template}
+    owners = {"deployment": replicas}
+    for kind, wish in (("StatefulSet", {WISH: "team"}), ("DaemonSet", {})):
+        metadata = {"name": "told", "annotations": wish}
+        made = scene.create(f"{apps}/{kind.lower()}s", kind=kind, metadata=metadata, spec=spec)
+        reference = {"apiVersion": "apps/v1", "kind": kind, "name": "told", "uid": made["metadata"]["uid"]}
+        owners[kind.lower()] = reference
+    for number, (kind, owner) in enumerate(owners.items(), 50):
+        uid = scene.pod(f"told-{kind}", owner, running("app", identity(number)))
+        scene.deliver(f"kill-{number}", report(uid, identity(number), time.time()))
+    for name in (*(f"{kind}-told-app" for kind in owners), "cronjob-nightly-app"):
+        wait_for(lambda name=name: scene.alert(name).get("told"), 60)  # type: ignore[misc]  # a default
+
+
 def change_of_operators(scene: Scene) -> None:
     """End the one at work when all is said: the one that stood by takes over and works."""
     first, second = scene.first, scene.second
@@ -259,8 +304,15 @@ def age(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(api_server: ControlPlane, helm: Path) -> Iterator[Installed]:
-    found = install(api_server, helm, HOME, *EVERY_OPTION)
+def slack() -> Iterator[FakeSlack]:
+    with slack_server(spacing=0.0) as found:
+        found.add("team")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def installed(api_server: ControlPlane, helm: Path, slack: FakeSlack) -> Iterator[Installed]:
+    found = install(api_server, helm, HOME, *EVERY_OPTION, f"alerts.slack.baseURL={slack.api}")
     yield found
     found.remove()
 
@@ -269,11 +321,14 @@ def installed(api_server: ControlPlane, helm: Path) -> Iterator[Installed]:
 def scene(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Give a cluster in which everything was done that memdiag reacts to."""
     folder, cluster = tmp_path_factory.mktemp("rights"), Cluster(installed.api)
+    (folder / "alerts.json").write_text(one(list(installed.objects), "ConfigMap", "-alerts")["data"]["alerts.json"])
+    (folder / "bot-token").write_text(TOKEN)
     allocatable = {"memory": "8Gi", "cpu": "4", "pods": "110"}
     installed.api.create("/api/v1/nodes", {"metadata": {"name": NODE}, "status": {"allocatable": allocatable}})
     installed.plane.kubectl("apply", "-f", _written(folder / "vpa.json", VPA))
     installed.plane.kubectl("wait", "--for=condition=Established", "crd", VPA["metadata"]["name"], "--timeout=30s")
     cluster.namespace(SHOP, watched="yes")
+    installed.api.patch(f"/api/v1/namespaces/{SHOP}", {"metadata": {"annotations": {WISH: "#elsewhere"}}})
     cluster.namespace(f"{SHOP}-unwatched")
     found = Scene(installed, cluster, folder)
     first, second = found.first, found.second
@@ -289,6 +344,7 @@ def scene(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Ite
             kills_of_a_deployment(found)
             kills_of_others(found)
             kill_where_a_user_was_first(found)
+            kills_that_are_told_in_a_channel_of_their_owners_choice(found)
             wait_for(lambda: found.ready("second"), 120)
             change_of_operators(found)
             age(found)
@@ -359,6 +415,17 @@ def test_use_of_the_replicas_and_what_others_say_stand_in_the_recommendation(sce
     assert "VerticalPodAutoscaler web" in " ".join(advice["warnings"])
     assert "HorizontalPodAutoscaler web" in " ".join(advice["warnings"])
     assert [one for one in found.get("missing", ()) if "not readable" in one] == []
+
+
+def test_an_annotation_chooses_among_the_channels_that_are_allowed(scene: Scene, slack: FakeSlack) -> None:
+    team = next(channel for channel in slack.channels if channel.name == "team")
+    chosen = {name: scene.alert(f"{name}-told-app")["channel"] for name in ("deployment", "statefulset", "daemonset")}
+    assert chosen == {"deployment": "#team", "statefulset": "#team", "daemonset": "#alerts"}
+    conditions = (scene.cluster.diagnosis(SHOP, "daemonset-told-app") or {})["status"]["conditions"]
+    (alerted,) = [one for one in conditions if one["type"] == "Alerted"]
+    assert (alerted["status"], alerted["reason"]) == ("True", "ChannelNotAllowed")
+    assert len([one for one in slack.heads() if one.channel == team.identity]) == 2
+    assert slack.refused == []
 
 
 def test_kills_older_than_the_installation_are_summed_up_once_and_not_announced(scene: Scene) -> None:
