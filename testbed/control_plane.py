@@ -6,7 +6,9 @@ namespace of its own, and a relay over a Unix socket gives the host the API on l
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from testbed import binaries, cache, pki
 from testbed.processes import Process
-from testbed.shell import TestbedError, capture, run, wait_for
+from testbed.shell import TestbedError, capture, run, tail, wait_for
 
 HOST_ADDRESS = "10.0.2.2"
 NODE_ADDRESS = "10.0.2.15"
@@ -36,10 +38,17 @@ _NAMES = ("scheduler", "controller-manager", "relay-out", "relay-in", "apiserver
 
 
 def free_port() -> int:
-    """Return a loopback port on which nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a loopback port on which nobody listens.
+
+    It is below those that the kernel gives to connections: one that is tried while the server is away may be given the
+    server's own port, is then connected to itself, and keeps the server from coming back.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(min(10_000, low - 1_000), low)  # noqa: S311 - no secret
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,11 @@ class ControlPlane:
     def audit_log(self) -> Path:
         """What service accounts asked for and who touched memdiag's kinds, one JSON object a line; without a node."""
         return self.folder / "audit.log"
+
+    @property
+    def etcd(self) -> str:
+        """The URL of etcd; in the network namespace where there is one."""
+        return f"http://127.0.0.1:{self._ports.read_text().split()[1]}"
 
     @property
     def namespace(self) -> str:
@@ -98,6 +112,15 @@ class ControlPlane:
         if self.networked:
             self._start_controllers(keys)
 
+    def restart_apiserver(self) -> None:
+        """End the API server without a farewell and start it again on the same port and the same etcd.
+
+        Raises TestbedError with its log's tail when it does not come back.
+        """
+        self.process("apiserver").stop(grace=0)
+        self._start_apiserver(pki.Pki(self.folder / "pki"))
+        self._wait_for_apiserver()
+
     def start_controllers(self, *names: str) -> None:
         """Start a controller-manager with these controllers only; `down` ends it."""
         self._start_manager(pki.Pki(self.folder / "pki"), f"--controllers={','.join(names)}")
@@ -122,7 +145,8 @@ class ControlPlane:
 
     def _ready(self) -> bool:
         if self.process("apiserver").pid is None:
-            raise TestbedError(f"kube-apiserver ended; {self.process('apiserver').log} says why")
+            log = self.process("apiserver").log
+            raise TestbedError(f"kube-apiserver ended; {log} ends:\n{tail(log)}")
         try:
             self.kubectl("get", "--raw", "/readyz", timeout=10)
             # the first service account is made by a controller when there is one

@@ -42,8 +42,19 @@ def _sweep() -> None:
     """End the testbeds of test runs that were killed: their names end in the number of a process that is gone."""
     for folder in (cache.root() / "run").glob("*-*"):
         kind, _, owner = folder.name.rpartition("-")
-        if kind in ("api", "node") and owner.isdigit() and not Path("/proc", owner).exists():
+        if kind in ("api", "own", "node") and owner.isdigit() and not Path("/proc", owner).exists():
             cluster.make(folder.name).down()
+
+
+def _lone(kind: str) -> Iterator[ControlPlane]:
+    plane = instance(f"{kind}-{os.getpid()}", networked=False)
+    _or_skip("api server", lambda: [plane.program(name) for name in ("etcd", "kube-apiserver", "kubectl")])
+    _sweep()
+    try:
+        plane.up()
+        yield plane
+    finally:
+        plane.down()
 
 
 @pytest.fixture(scope="session")
@@ -66,14 +77,13 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[ControlPlane]:
     """Give a real etcd and kube-apiserver on loopback: `.kubeconfig`, `.kubectl(...)`, `.process(name)`."""
-    plane = instance(f"api-{os.getpid()}", networked=False)
-    _or_skip("api server", lambda: [plane.program(name) for name in ("etcd", "kube-apiserver", "kubectl")])
-    _sweep()
-    try:
-        plane.up()
-        yield plane
-    finally:
-        plane.down()
+    yield from _lone("api")
+
+
+@pytest.fixture(scope="module")
+def own_api_server() -> Iterator[ControlPlane]:
+    """Give a module an API server and an etcd of its own, to be ended and started again."""
+    yield from _lone("own")
 
 
 @pytest.fixture(scope="session")

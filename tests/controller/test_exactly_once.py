@@ -5,6 +5,7 @@ The operator is a real process that reaches the real API server through a gatewa
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from memdiag.kube.api import TransientError
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT, REPORT
 from memdiag.model.report import Report
 from testbed.control_plane import ControlPlane, free_port
@@ -121,6 +123,15 @@ class Bench:
             reports=sum(item["spec"]["podUID"] == row.uid for item in api.get(REPORT.path(HOME))["items"]),
         )
 
+    def served(self) -> bool:
+        """Say whether the API server answers for each of memdiag's kinds."""
+        try:
+            for kind in (REPORT, INCIDENT, DIAGNOSIS):
+                self.cluster.api.get(kind.path())
+        except TransientError:
+            return False
+        return True
+
     def right(self, row: Row) -> bool:
         """Say whether every kill of a row was worked off."""
         return self.counts(row) == Counts(row.kept, row.wanted, 1, 0)
@@ -147,19 +158,31 @@ class Bench:
         wait_for(lambda: self.operator.log().count("operator watches") > already, 120)
 
 
-@pytest.fixture(scope="module")
-def bench(api_server: ControlPlane, helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    installed = install(api_server, helm, HOME, policy=False)
+@contextlib.contextmanager
+def benched(plane: ControlPlane, helm: Path, folder: Path) -> Iterator[Bench]:
+    installed = install(plane, helm, HOME, policy=False)
     cluster = Cluster(installed.api)
     cluster.namespace(SPACE)
-    found = Bench(installed, cluster, tmp_path_factory.mktemp("once"))
-    found.start()
+    found = Bench(installed, cluster, folder)
     try:
+        found.start()
         yield found
     finally:
         found.operator.kill()
         found.gateway.close()
         installed.remove()
+
+
+@pytest.fixture(scope="module")
+def bench(api_server: ControlPlane, helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with benched(api_server, helm, tmp_path_factory.mktemp("once")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> list[Row]:
+    """Give the rows of clusters that are gone."""
+    return []
 
 
 STEPS = {
@@ -209,6 +232,21 @@ def test_the_operator_is_killed_at_each_step(bench: Bench) -> None:
         bench.start()
 
     struck(bench, "op", "operator killed", strike)
+
+
+def test_the_api_server_is_killed_at_each_step(
+    own_api_server: ControlPlane, helm: Path, tmp_path: Path, elsewhere: list[Row]
+) -> None:
+    with benched(own_api_server, helm, tmp_path) as bench:
+
+        def strike() -> None:
+            own_api_server.restart_apiserver()
+            # for a moment it answers that the storage of kinds is being made ready (429)
+            wait_for(bench.served, 60)
+
+        struck(bench, "api", "API server killed", strike)
+        assert "Traceback" not in bench.operator.log()
+        elsewhere += bench.rows
 
 
 def test_the_operator_is_killed_around_the_deletion_of_what_is_not_kept(bench: Bench) -> None:
@@ -335,11 +373,11 @@ def test_nothing_changes_any_more(bench: Bench) -> None:
     assert "Traceback" not in bench.operator.log()
 
 
-def test_the_matrix(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_matrix(bench: Bench, elsewhere: list[Row], capsys: pytest.CaptureFixture[str]) -> None:
     """Print what was counted; incidents are at most as many as are kept."""
     columns = "incidents kills diagnoses reports"
     head = f"{'what happens':<78}  before: {columns}   after: {columns}"
-    lines = [f"{row.what:<78}          {row.before}          {row.after}" for row in bench.rows]
+    lines = [f"{row.what:<78}          {row.before}          {row.after}" for row in [*bench.rows, *elsewhere]]
     with capsys.disabled():
         print("\n" + "\n".join([head, *lines]))
     assert len(lines) >= 2 * len(STEPS)
