@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from memdiag.controller import diagnoses, forecasts, resolution
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
-from memdiag.controller.kills import KEPT_INCIDENTS, tally
+from memdiag.controller.kills import KEPT_INCIDENTS, counted, tally
 from memdiag.controller.longhistory import Question
 from memdiag.controller.surroundings import Place
 from memdiag.controller.traces import Incident, read, traces
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 8
 _AT_ONCE = 4
 """Diagnoses written at the same time; what is asked for of one that waits meanwhile is part of it."""
+_JUDGED_AT_ONCE = 2
+"""Traces take tens of megabytes, and more cores would not help."""
 _INCIDENTS_A_PAGE = "50"
 """An incident is up to 76 KiB: pages stay below 4 MiB."""
 
@@ -43,6 +46,10 @@ Around = Callable[[Place, int | None], tuple[Surroundings, tuple[str, ...]]]
 
 History = Callable[[Sequence[Trace], Question], tuple[list[Trace], tuple[str, ...]]]
 """From traces to the same with what a long-term store knows of the workload, and what is missing of that."""
+
+
+_Turn = tuple[set[str | None], asyncio.Task[None]]
+"""The incidents that a diagnosis to come is asked for, None among them for one in any case; and its task."""
 
 
 def no_history(traces: Sequence[Trace], _question: Question) -> tuple[list[Trace], tuple[str, ...]]:
@@ -148,35 +155,58 @@ class Diagnoser:
         self.keep = keep
         """Incidents kept of one workload's container."""
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-        self._next: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._next: dict[tuple[str, str], _Turn] = {}
+        self._turns: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._judging = threading.Semaphore(_JUDGED_AT_ONCE)
 
-    async def request(self, subject: Subject) -> None:
-        """Return when a diagnosis that began after this call has been written.
+    async def request(self, subject: Subject, incident: str | None = None) -> None:
+        """Return when a diagnosis that counts this incident has been written; without one, when one that began now has.
 
         Raises ApiError when the API server does not take it.
         """
         key = (subject.namespace, subject.name)
-        task = self._next.get(key)
-        if task is None:
-            task = self._next[key] = asyncio.create_task(self._turn(key, subject), name=f"diagnose {subject.name}")
-        await asyncio.shield(task)
+        turn = self._next.get(key)
+        if turn is None:
+            asked: set[str | None] = set()
+            task = asyncio.create_task(self._turn(key, subject, asked), name=f"diagnose {subject.name}")
+            self._turns.add(task)
+            task.add_done_callback(self._turns.discard)
+            turn = self._next[key] = asked, task
+        turn[0].add(incident)
+        await asyncio.shield(turn[1])
 
-    async def _turn(self, key: tuple[str, str], subject: Subject) -> None:
+    async def _turn(self, key: tuple[str, str], subject: Subject, asked: set[str | None]) -> None:
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with lock, self._slots:
                 self._next.pop(key, None)
-                await asyncio.to_thread(self.write, subject)
+                await asyncio.to_thread(self.write, subject, asked)
         finally:
             if self._next.get(key) is None and not lock.locked():
                 self._locks.pop(key, None)
 
-    def write(self, subject: Subject) -> None:
-        """Diagnose and write, until every incident is counted. Blocks; raises ApiError."""
+    async def close(self) -> None:
+        """Begin no more; what is being written in a thread is written to its end."""
+        turns = list(self._turns)
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+    def write(self, subject: Subject, asked: Collection[str | None] = ()) -> None:
+        """Diagnose and write, until every incident is counted. Blocks; raises ApiError.
+
+        Nothing is judged when only incidents are `asked` for, by name, and a verdict has counted them already: in a
+        storm most were, by the verdict before.
+        """
+        named = {name for name in asked if name is not None}
+        settled = len(named) == len(asked) > 0
         for _ in range(_ATTEMPTS):
-            incidents = incidents_of(self._api, subject)
             found = self._find(subject)
+            if settled and found is not None and _counts(found, named):
+                self._delete_surplus(subject, found)
+                return
+            incidents = incidents_of(self._api, subject)
             if found is None and not incidents:
                 return
             try:
@@ -297,7 +327,7 @@ class Diagnoser:
             generation=found["metadata"].get("generation"),
             incidents=incidents,
             kills=account.kills,
-            found=self._judge(subject, spec, incidents),
+            found=self._judged(subject, spec, incidents),
             now=self._wall(),
         )
         if status.to_api() != (found.get("status") or {}):
@@ -307,10 +337,20 @@ class Diagnoser:
         if fresh:
             reopened = resolution.reopened(before.conditions, status.conditions)
             self._told(Written(subject, metadata["name"], metadata["uid"], status, tuple(incidents), fresh, reopened))
-        for name in account.expendable:
+        self._delete(subject, account.expendable)
+        return account.uncounted
+
+    def _delete_surplus(self, subject: Subject, found: dict[str, Any]) -> None:
+        """Delete what an operator counted and did not come to delete before it ended."""
+        kills = MemoryDiagnosisStatus.model_validate(found["status"]).kills or Kills()
+        if len(kills.counted) > self.keep:
+            mine = [incident for incident in incidents_of(self._api, subject) if incident.name in kills.counted]
+            self._delete(subject, tally(kills, mine, self.keep).expendable)
+
+    def _delete(self, subject: Subject, names: Sequence[str]) -> None:
+        for name in names:
             self._api.delete(INCIDENT.path(subject.namespace, name))
             self._deleted()
-        return account.uncounted
 
     def _said(
         self,
@@ -334,9 +374,13 @@ class Diagnoser:
         found = self._verdict(trace, others, hit, surroundings)
         return replace(found, missing=(*found.missing, *missing))
 
-    def _judge(self, subject: Subject, spec: MemoryDiagnosisSpec, incidents: list[Incident]) -> Diagnosis | None:
+    def _judged(self, subject: Subject, spec: MemoryDiagnosisSpec, incidents: list[Incident]) -> Diagnosis | None:
         if not incidents:
             return None
+        with self._judging:
+            return self._judge(subject, spec, incidents)
+
+    def _judge(self, subject: Subject, spec: MemoryDiagnosisSpec, incidents: list[Incident]) -> Diagnosis:
         try:
             last = max(incidents, key=lambda incident: incident.time)
             hit = None if last.limit_hit is LimitHit.UNKNOWN else last.limit_hit
@@ -349,6 +393,12 @@ class Diagnoser:
         except Exception as error:  # noqa: BLE001  # one verdict that fails must not stop the count or other verdicts
             _log.exception("no verdict on %s/%s", subject.namespace, subject.name)
             return _failed(error)
+
+
+def _counts(item: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Say whether a diagnosis counts all of these incidents."""
+    kills = MemoryDiagnosisStatus.model_validate(item.get("status") or {}).kills
+    return kills is not None and all(counted(kills, name) for name in names)
 
 
 def _failed(error: Exception) -> Diagnosis:

@@ -65,5 +65,10 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
     return Tally(kills, len(waiting) - len(fresh), (*again, *oldest_first[:beyond]))
 
 
+def counted(kills: Kills, name: str) -> bool:
+    """Say whether an incident is part of the account, also one that is gone."""
+    return name in kills.counted or _digest(name) in kills.forgotten
+
+
 def _digest(name: str) -> str:
     return name[-10:]

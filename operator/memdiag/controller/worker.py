@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +20,12 @@ from memdiag.controller.secondwitness import SecondWitness
 from memdiag.controller.workloads import Workloads
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, NotFoundError, TransientError
 from memdiag.kube.kinds import INCIDENT, REPORT
+from memdiag.kube.memory_incident import Source
 from memdiag.kube.memory_report import MemoryReportSpec, ReportSpec, TrendReportSpec
 from memdiag.kube.pods import Pod
 
 _log = logging.getLogger(__name__)
-_UNDER_WAY = 256
+_UNDER_WAY = 1_000
 """Reports whose incident may wait for its diagnosis: in a storm many incidents of a workload are diagnosed at once."""
 _AT_ONCE = 8
 """Reports of which incidents are written, or which are deleted, at the same time."""
@@ -39,7 +42,11 @@ _LONGEST_PAUSE = 15.0
 class _Item:
     """One report on its way."""
 
-    body: Mapping[str, Any]
+    namespace: str
+    packed: bytes
+    """Its spec; as objects it would take six times as much, and in a storm there are thousands."""
+    trend: bool
+    """It tells of a trend, not of a kill."""
     pod_uid: str
     container_id: str
     since: float
@@ -48,10 +55,13 @@ class _Item:
     timer: asyncio.TimerHandle | None = None
     warned: bool = False
 
-    @property
-    def trend(self) -> bool:
-        """Whether it tells of a trend, not of a kill."""
-        return forecasts.is_trend(self.body["spec"])
+    def spec(self) -> Any:
+        """Return the report's spec."""
+        return json.loads(zlib.decompress(self.packed))
+
+
+_Recorded = tuple[ReportOutcome, Subject | None, str | None]
+"""What became of a report, what is to be diagnosed, and the incident that the diagnosis is to count."""
 
 
 class _NotYetError(Exception):
@@ -97,8 +107,16 @@ class Worker:
         """Take in a report object; one that is under way already is not taken twice."""
         name, spec = report["metadata"]["name"], report["spec"]
         if name not in self._items:
-            now = self._clock()
-            self._items[name] = _Item(report, spec["podUID"], spec["containerID"], now, now)
+            now, packed = self._clock(), zlib.compress(json.dumps(spec).encode(), 1)
+            self._items[name] = _Item(
+                namespace=report["metadata"]["namespace"],
+                packed=packed,
+                trend=forecasts.is_trend(spec),
+                pod_uid=spec["podUID"],
+                container_id=spec["containerID"],
+                since=now,
+                due=now,
+            )
             self._queue.put_nowait(name)
 
     def drop(self, name: str) -> None:
@@ -180,15 +198,15 @@ class Worker:
             recorded = await (self._forecast(name, item) if item.trend else self._record(name, item))
         if recorded is None:
             return
-        outcome, subject = recorded
+        outcome, subject, incident = recorded
         if subject is not None:
-            await self._diagnoser.request(subject)
+            await self._diagnoser.request(subject, incident)
         async with self._slots:
             await self._discard(name, item, outcome)
 
-    async def _record(self, name: str, item: _Item) -> tuple[ReportOutcome, Subject | None] | None:
-        """Write the incident; return what became of the report and what is to be diagnosed, None when all is done."""
-        report = MemoryReportSpec.model_validate(item.body["spec"])
+    async def _record(self, name: str, item: _Item) -> _Recorded | None:
+        """Write the incident; return what is to be done about it, None when all is done."""
+        report = MemoryReportSpec.model_validate(item.spec())
         pod = await self._pod_of(name, item, report)
         if pod is None:
             return None
@@ -196,12 +214,13 @@ class Worker:
         workload = await asyncio.to_thread(self._workloads.of, pod)
         body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
         try:
-            outcome = await asyncio.to_thread(self._deliver, body, report, pod)
+            outcome, enough = await asyncio.to_thread(self._deliver, body, report, pod)
         except NotFoundError as error:
             _log.warning("kill of %s/%s has no place any more: %s", pod.namespace, pod.name, error)
-            return ReportOutcome.NAMESPACE_GONE, None
+            return ReportOutcome.NAMESPACE_GONE, None, None
         self._witness.expect(body, resolved.termination)
-        return outcome, Subject(pod.namespace, workload, resolved.name)
+        incident = str(body["metadata"]["name"])
+        return outcome, Subject(pod.namespace, workload, resolved.name), incident if enough else None
 
     async def _pod_of(self, name: str, item: _Item, report: ReportSpec) -> Pod | None:
         """Return the pod that a report is about; None when the report was discarded for what it names."""
@@ -221,11 +240,11 @@ class Worker:
             return None
         return pod
 
-    async def _forecast(self, name: str, item: _Item) -> tuple[ReportOutcome, None] | None:
+    async def _forecast(self, name: str, item: _Item) -> _Recorded | None:
         """Write a forecast; a trend whose time is over, or that the verdict does not see, is only counted."""
-        report = TrendReportSpec.model_validate(item.body["spec"])
+        report = TrendReportSpec.model_validate(item.spec())
         if forecasts.over(report, time.time()):
-            return ReportOutcome.STALE, None
+            return ReportOutcome.STALE, None, None
         pod = await self._pod_of(name, item, report)
         if pod is None:
             return None
@@ -240,11 +259,10 @@ class Worker:
             told = await asyncio.to_thread(
                 self._diagnoser.write_forecast, subject, trace, forecasts.in_force(found.container), pod
             )
-        return ReportOutcome.FORECAST if told else ReportOutcome.NO_ALARM, None
+        return ReportOutcome.FORECAST if told else ReportOutcome.NO_ALARM, None, None
 
     async def _discard(self, name: str, item: _Item, outcome: ReportOutcome) -> None:
-        namespace = item.body["metadata"]["namespace"]
-        await asyncio.to_thread(self._api.delete, REPORT.path(namespace, name))
+        await asyncio.to_thread(self._api.delete, REPORT.path(item.namespace, name))
         self._metrics.reports.labels(outcome).inc()
 
     def _resolve(self, report: MemoryReportSpec, pod: Pod, *, patient: bool) -> tuple[resolve.Resolved, bool]:
@@ -258,8 +276,11 @@ class Worker:
             raise _NotYetError(f"whether container {resolved.name} of pod {pod.name} ended is not known", _LOOK_AGAIN)
         return resolved, resolve.replaced(report, resolved) if died is None else died
 
-    def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> ReportOutcome:
-        """Create the incident; when it exists and lacks the kernel's word, add that."""
+    def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> tuple[ReportOutcome, bool]:
+        """Create the incident; when it exists and lacks the kernel's word, add that.
+
+        Return also whether a verdict that counts the incident has judged all that this report tells.
+        """
         metadata = body["metadata"]
         if self._installation is not None:
             self._installation.mark(body)
@@ -274,12 +295,13 @@ class Worker:
             )  # fmt: skip
         except AlreadyExistsError:
             path = INCIDENT.path(metadata["namespace"], metadata["name"])
-            late = incidents.late_evidence(self._api.get(path), report, pod)
+            there = self._api.get(path)
+            late = incidents.late_evidence(there, report, pod)
             if late is not None:
                 self._api.patch(f"{path}/status", late)
-            return ReportOutcome.KNOWN
+            return ReportOutcome.KNOWN, there["spec"]["source"] == Source.KERNEL
         kill = body["spec"]["kill"]
         self._metrics.incidents.labels(kill["kind"], kill["limitHit"]).inc()
         if self._installation is not None:
             self._installation.count(body)
-        return ReportOutcome.INCIDENT
+        return ReportOutcome.INCIDENT, True

@@ -15,7 +15,10 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 REQUEST_TIMEOUT = (5.0, 20.0)
 """Seconds to connect, and to wait for the next byte."""
-PAGE = 500
+PAGE = 100
+"""Objects of a list at once: in memory they are thrice as large as on the way, and the heap keeps its largest size."""
+_CONNECTIONS = 32
+"""More than there are threads: one that is given back to a full pool is closed, and its next use begins with TLS."""
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Body = Mapping[str, Any] | Sequence[Any]
@@ -113,6 +116,7 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiCl
         where = "this pod's service account" if kubeconfig is None else str(kubeconfig)
         raise PermanentError(f"no way to the API server from {where}: {error} (name one with --kubeconfig)") from error
     configuration.retries = False
+    configuration.connection_pool_maxsize = _CONNECTIONS
     api_client = client.ApiClient(configuration)
     api_client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = lenient(create_urllib3_context())
     return api_client

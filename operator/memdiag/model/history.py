@@ -135,13 +135,13 @@ def _bytes(kib: int | None) -> int | None:
     return None if kib is None else kib * 1024
 
 
+_STAT = ("anon", "file", "shmem", "sock")
+"""Columns that are keys of memory.stat by the same name."""
+
+
 def from_row(row: Mapping[str, int | None]) -> Sample:
     """Return the sample that a row holds. Raises ValueError for a row without a time."""
-    stat = {
-        key: value * 1024
-        for key, column in (("anon", "anon"), ("file", "file"), ("shmem", "shmem"), ("sock", "sock"))
-        if (value := row[column]) is not None
-    }
+    stat = {name: value * 1024 for name in _STAT if (value := row[name]) is not None}
     slab = _bytes(row["slabReclaimable"])
     kernel = _bytes(row["kernel"])
     if slab is not None:
@@ -179,10 +179,10 @@ def decode(history: History) -> list[Run]:
     """
     run_column = history.columns.get("run", "")
     count = len(run_column.split(" ")) if run_column else 0
-    values = {name: decode_column(history.columns.get(name, ""), count) for name in COLUMNS}
+    columns = [decode_column(history.columns.get(name, ""), count) for name in COLUMNS]
     samples: list[list[Sample]] = [[] for _ in history.runs]
-    for position in range(count):
-        row = {name: column[position] for name, column in values.items()}
+    for position, values in enumerate(zip(*columns, strict=True)):
+        row = dict(zip(COLUMNS, values, strict=True))
         index = row["run"]
         if index is None or not 0 <= index < len(samples):
             raise ValueError(f"history row {position} names no run of its table")
