@@ -19,7 +19,7 @@ from memdiag.controller.diagnoser import Diagnoser, Verdict, Written, no_history
 from memdiag.controller.events import Events
 from memdiag.controller.health import HealthServer
 from memdiag.controller.installation import Installation
-from memdiag.controller.lease import Lease, LeaseLostError
+from memdiag.controller.lease import Lease
 from memdiag.controller.listwatch import ListWatch, Sink
 from memdiag.controller.longhistory import HistoryReader
 from memdiag.controller.meteredapi import MeteredApi
@@ -202,6 +202,7 @@ class Operator:
         self._add_gauges()
         self._beat = time.monotonic()
         self._ready = asyncio.Event()
+        self._kopf_end = asyncio.Event()
         self._asked: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, watching: Callable[[], None] = lambda: None) -> None:
@@ -213,6 +214,7 @@ class Operator:
             health = HealthServer(self._options.health_port, self._liveness(), self._readiness(), self._metrics.expose)
             health.start()
         parts = [asyncio.create_task(self._heartbeat(), name="heartbeat")]
+        last: list[asyncio.Task[None]] = []
         try:
             if self._options.standby:
                 await self._lease.acquire(stop)
@@ -225,24 +227,29 @@ class Operator:
             await self._choose(stop)
             self._pods.start()
             self._mine.start()
-            parts += [asyncio.create_task(part, name=name) for name, part in self._parts(stop, watching)]
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            parts += [asyncio.create_task(part, name=name) for name, part in self._parts(watching)]
+            parts.append(asyncio.create_task(_flag(stop), name="told to end"))
+            last.append(asyncio.create_task(self._kopf(), name="kopf"))
+            done, _ = await asyncio.wait([*parts, *last], return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
         finally:
             for watch in (self._named, self._pods, self._mine):
                 watch.stop()
+            parts += self._asked
             for part in parts:
                 part.cancel()
-            for part in parts:
-                with contextlib.suppress(asyncio.CancelledError, LeaseLostError):
-                    await part
+            await asyncio.gather(*parts, return_exceptions=True)
+            await self._diagnoser.close()
+            # kopf takes whatever still runs for its own, waits 5 s for it, and cancels it
+            self._kopf_end.set()
+            await asyncio.gather(*last, return_exceptions=True)
             await asyncio.to_thread(self._lease.release)
             if health is not None:
                 health.stop()
 
-    def _parts(self, stop: asyncio.Event, watching: Callable[[], None]) -> Iterator[tuple[str, _Part]]:
-        """Yield what runs from the start to the end."""
+    def _parts(self, watching: Callable[[], None]) -> Iterator[tuple[str, _Part]]:
+        """Yield what runs from the start to the end, beside kopf."""
         yield "worker", self._worker.run()
         yield "witness", self._witness.run()
         yield "events", self._events.run()
@@ -250,7 +257,6 @@ class Operator:
         yield "upkeep", self._upkeep.run()
         if self._alerting is not None:
             yield "alerting", self._alerting.run()
-        yield "kopf", self._kopf(stop)
         yield "announce", self._announce(watching)
 
     def _follow(self, collection: str, path: str, sink: Sink, selector: str = "") -> ListWatch:
@@ -269,13 +275,13 @@ class Operator:
         ):
             self._metrics.read_gauge(name, read)
 
-    async def _kopf(self, stop: asyncio.Event) -> None:
+    async def _kopf(self) -> None:
         configuration = self._client.configuration
         await kopf.operator(
             registry=kopf_registry(lambda: connection_of(configuration), self._worker),
             settings=kopf_settings(),
             namespaces=[self._options.namespace],
-            stop_flag=stop,
+            stop_flag=self._kopf_end,
             ready_flag=self._ready,
         )
 
@@ -415,6 +421,10 @@ def _ended(watch: ListWatch) -> str | None:
 
 def _over(age: float, most: float) -> str | None:
     return f"{age:.0f} s old, at most {most:.0f} s are healthy" if age > most else None
+
+
+async def _flag(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -64,6 +64,6 @@ async def _until_signal(operator: Operator) -> None:
             loop.add_signal_handler(number, stop.set)
 
     listen()
-    # kopf takes the signals when it starts, and would then wait 5 s for a flag that nobody sets
+    # kopf takes the signals when it starts, and nobody else would hear of them
     await operator.run(stop, watching=listen)
     _log.info("operator stopped")
