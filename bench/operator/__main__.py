@@ -141,10 +141,9 @@ def measure(plane: ControlPlane, arguments: argparse.Namespace, folder: Path) ->
     kept = -(-arguments.incidents // _REPLICAS)
     victims = populate.workloads(pipe, names, kept + _APART, _REPLICAS)
     others = populate.bystanders(names, arguments.pods - len(victims))
-    _say(f"creating {arguments.pods} pods")
+    _say(f"storing {arguments.pods} pods")
     began = time.monotonic()
-    places = populate.pods(pipe, 0, victims)
-    populate.pods(pipe, len(victims), others)
+    places = populate.pods(pipe, plane.etcd, [*victims, *others])[: len(victims)]
     sample = json.loads(plane.kubectl("get", "--raw", "/api/v1/pods?limit=200"))["items"]
     size = sum(len(json.dumps(item, separators=(",", ":"))) for item in sample) / len(sample)
     _say(f"took {time.monotonic() - began:.0f} s; a pod is {size:.0f} bytes; kopf's own watch")
