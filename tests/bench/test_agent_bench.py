@@ -27,6 +27,12 @@ def test_what_was_not_counted_is_not_guessed() -> None:
     assert "0.00 %" not in table([row(250, 0.03, 24, None)], 2e-6)
 
 
+def test_calls_that_tracing_slowed_down_are_scaled_from_the_smallest() -> None:
+    said = table([row(50, 0.03, 24, 200.0), row(500, 0.03, 24, 700.0)], 2e-6).splitlines()
+    assert said[1].split()[7] == "200"
+    assert said[2].split()[7] == "~2000"
+
+
 def test_bars_are_judged_at_250_only() -> None:
     good, dear, fat = row(250, 0.03, 24, None), row(250, 0.05, 24, None), row(250, 0.03, 31, None)
     assert missed([good, row(500, 0.9, 99, None)]) == []
