@@ -34,7 +34,7 @@ rules:
   - level: None
 """
 # in the order that they are ended: an API server without its etcd would ignore SIGTERM for minutes
-_NAMES = ("scheduler", "controller-manager", "relay-out", "relay-in", "apiserver", "etcd")
+_NAMES = ("scheduler", "controller-manager", "lent-in", "lent-out", "relay-out", "relay-in", "apiserver", "etcd")
 
 
 def free_port() -> int:
@@ -218,6 +218,14 @@ class ControlPlane:
         outer = ["socat", f"TCP-LISTEN:{host_port},bind=127.0.0.1,reuseaddr,fork", f"UNIX-CONNECT:{bridge}"]
         self.process("relay-out").start(outer)
         return host_port
+
+    def lend(self, port: int) -> str:
+        """Give pods a loopback port of the host, one at a time, until `down`; return host:port as they reach it."""
+        bridge = self.folder / "lent.sock"
+        self.process("lent-out").start(["socat", f"UNIX-LISTEN:{bridge},fork,mode=600", f"TCP:127.0.0.1:{port}"])
+        words = f"TCP-LISTEN:{port},bind={HOST_ADDRESS},reuseaddr,fork"
+        self.process("lent-in").start(self.inside("socat", words, f"UNIX-CONNECT:{bridge}"))
+        return f"{HOST_ADDRESS}:{port}"
 
     def _write_kubeconfigs(self, keys: pki.Pki, port: int, host_port: int) -> None:
         authority = keys.crt("ca")

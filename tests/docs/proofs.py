@@ -63,6 +63,10 @@ PROOFS: tuple[tuple[str, By | Not], ...] = (
     ("make demo-down", Not("as make demo")),
     ("kubectl memdiag .*", By("tests/cli/test_on_api_server.py::test_list_is_a_command_of_kubectl")),
     ("kubectl top .*", Not("needs metrics-server, which the testbed has not")),
+    (
+        "kubectl -n memdiag exec deployment/memdiag-operator -- memdiag alert test",
+        By("tests/node/test_slack.py::test_the_mounted_credential_brings_a_test_message_and_its_picture"),
+    ),
     ("kubectl .* exec .*", Not("needs a running pod; what it runs there has tests of its own in tests/cli")),
     ("kubectl .*", API),
     ("helm test .*", Not("needs a node; its pod runs `memdiag check`, which is run against the API server")),
