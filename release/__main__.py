@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with TemporaryDirectory(prefix="memdiag-release-") as root:
                 made = build(FOLDER, revision(REPOSITORY), Path(root))
             for file in made:
-                print(f"{file.stat().st_size / 2**20:8.1f} MiB  {file.relative_to(REPOSITORY)}")
+                print(f"{file.stat().st_size / 2**10:9,.0f} KiB  {file.relative_to(REPOSITORY)}")
             return 0
         archive = images.memdiag_artifact().ensure() / "memdiag.tar"
         if command == "image":
