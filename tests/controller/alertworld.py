@@ -14,7 +14,7 @@ from memdiag.alerts.credential import Credential
 from memdiag.alerts.settings import Method, Settings, parse
 from memdiag.controller.alerting import Alerting
 from memdiag.controller.events import Events
-from memdiag.controller.metrics import Metrics
+from memdiag.controller.metrics import AlertKind, AlertOutcome, Metrics
 from memdiag.kube.kinds import DIAGNOSIS
 from memdiag.model.report import rfc3339
 from tests.alerts.fake_slack import FakeSlack
@@ -170,3 +170,8 @@ async def quiet(running: Alerting, seconds: float = 0.2) -> None:
         if running.waiting():
             calm = time.monotonic()
         await asyncio.sleep(0.01)
+
+
+def count(metrics: Metrics, kind: AlertKind, outcome: AlertOutcome) -> int:
+    """Return how often something was tried with this outcome."""
+    return int(metrics.alerts.labels(kind, outcome)._value.get())

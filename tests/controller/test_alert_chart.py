@@ -17,8 +17,7 @@ from memdiag.controller.metrics import AlertKind, AlertOutcome, Metrics
 from memdiag.kube.api import TransientError
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
 from tests.alerts.fake_slack import slack_server
-from tests.controller.alertworld import PICTURE, World, alerting, quiet, settings, until
-from tests.controller.test_alerting import count
+from tests.controller.alertworld import PICTURE, World, alerting, count, quiet, settings, until
 from tests.controller.test_diagnoses import incident_object
 
 ADVICE = {

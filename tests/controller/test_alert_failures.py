@@ -17,8 +17,7 @@ from memdiag.controller.metrics import AlertKind, AlertOutcome, Metrics
 from memdiag.kube.api import NotFoundError, TransientError
 from memdiag.kube.kinds import DIAGNOSIS
 from tests.alerts.fake_slack import HOOK, TOKEN, FakeSlack, Fault, slack_server
-from tests.controller.alertworld import World, alerting, quiet, settings, until
-from tests.controller.test_alerting import count
+from tests.controller.alertworld import World, alerting, count, quiet, settings, until
 
 SECRETS = (TOKEN, HOOK, "verysecret")
 

@@ -13,11 +13,7 @@ from memdiag.alerts.settings import Method
 from memdiag.controller.metrics import AlertKind, AlertOutcome, Metrics
 from memdiag.model.report import rfc3339
 from tests.alerts.fake_slack import Fault, slack_server
-from tests.controller.alertworld import PICTURE, World, alerting, quiet, settings, until
-
-
-def count(metrics: Metrics, kind: AlertKind, outcome: AlertOutcome) -> int:
-    return int(metrics.alerts.labels(kind, outcome)._value.get())
+from tests.controller.alertworld import PICTURE, World, alerting, count, quiet, settings, until
 
 
 def test_one_thread_a_diagnosis(tmp_path: Path) -> None:
