@@ -13,6 +13,7 @@ import yaml
 from memdiag.cli import check
 from memdiag.controller.options import Keep, configure, options_of
 from memdiag.controller.prometheus import StoreOptions
+from testbed.control_plane import ControlPlane
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
@@ -316,9 +317,10 @@ def test_without_the_agent_no_right_is_left_to_it_and_reports_are_still_guarded(
     assert one(rendered, "ValidatingAdmissionPolicy")["spec"]["failurePolicy"] == "Fail"
 
 
-def test_notes_name_the_next_command(helm: Path) -> None:
+def test_notes_name_the_next_command(helm: Path, api_server: ControlPlane) -> None:
     words = ("--dry-run=client", "--namespace", NAMESPACE, "--set", REPOSITORY)
-    done = run_helm(helm, "install", RELEASE, str(CHART), *words)
+    # Helm 3 asks a cluster even then
+    done = run_helm(helm, "install", RELEASE, str(CHART), *words, "--kubeconfig", str(api_server.kubeconfig))
     assert done.returncode == 0, done.stderr
     assert "kubectl get memorydiagnosis -A" in done.stdout
     assert f"label --overwrite namespace {NAMESPACE} pod-security.kubernetes.io/enforce=privileged" in done.stdout

@@ -16,6 +16,7 @@ from memdiag.alerts.settings import API, Method, Settings, parse
 from memdiag.controller.options import configure, options_of
 from memdiag.model.occasion import Severity
 from memdiag.model.verdict import Cause
+from testbed.control_plane import ControlPlane
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
@@ -171,15 +172,16 @@ def test_wrong_values_are_refused_with_the_remedy_and_show_no_secret(
     helm: Path, settings: tuple[str, ...], expected: str
 ) -> None:
     words = [word for setting in (REPOSITORY, *settings) for word in ("--set", setting)]
-    done = run_helm(helm, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *words)
+    done = run_helm(helm, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--kube-version", "1.37.0", *words)
     assert done.returncode != 0
     assert expected in done.stderr
     assert "verysecret" not in done.stderr
 
 
-def test_the_notes_say_how_to_try_it(helm: Path) -> None:
+def test_the_notes_say_how_to_try_it(helm: Path, api_server: ControlPlane) -> None:
     words = [word for setting in (REPOSITORY, *BOT) for word in ("--set", setting)]
-    done = run_helm(helm, "install", RELEASE, str(CHART), "--dry-run=client", "--namespace", NAMESPACE, *words)
+    words += ["--namespace", NAMESPACE, "--kubeconfig", str(api_server.kubeconfig)]
+    done = run_helm(helm, "install", RELEASE, str(CHART), "--dry-run=client", *words)
     assert done.returncode == 0, done.stderr
     notes = done.stdout.partition("NOTES:")[2]
     assert f"kubectl -n {NAMESPACE} exec deployment/r1-memdiag-operator -- memdiag alert test" in notes
