@@ -98,7 +98,8 @@ class Shop:
         self.worker.put(body)
 
     def named(self, plural: str) -> list[JsonObject]:
-        return [item for path, item in self.api.objects.items() if f"/{plural}/" in path]
+        # threads write meanwhile
+        return [item for path, item in list(self.api.objects.items()) if f"/{plural}/" in path]
 
     @property
     def incidents(self) -> list[JsonObject]:
