@@ -25,6 +25,7 @@ from memdiag.controller.longhistory import HistoryReader
 from memdiag.controller.meteredapi import MeteredApi
 from memdiag.controller.metrics import Metrics, Resolution, Retention
 from memdiag.controller.namespaces import Namespaces
+from memdiag.controller.nostorage import NoDiffBase, NoProgress
 from memdiag.controller.options import Options
 from memdiag.controller.podbook import Ended, PodBook
 from memdiag.controller.prometheus import Prometheus
@@ -70,6 +71,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.execution.max_workers = 4
     settings.process.ultimate_exiting_timeout = 10
     settings.persistence.finalizer = f"{GROUP}/never-set"
+    settings.persistence.progress_storage = NoProgress()
+    settings.persistence.diffbase_storage = NoDiffBase()
     return settings
 
 

@@ -101,7 +101,8 @@ class PodBook:
         pod = self.find(uid)
         if pod is None or pod.owner is None:
             return ()
-        alike = (one for one in self.living() if one.owner == pod.owner and one.namespace == pod.namespace)
+        mine = pod.owner.uid
+        alike = (one for one in self.living() if one.owner is not None and one.owner.uid == mine)
         return tuple(one.name for one in alike if one.phase in _LIVING)
 
     def past_runs(self, pod_uid: str) -> Mapping[str, PastRun]:
