@@ -28,6 +28,7 @@ from memdiag.kube.api import (
     NotFoundError,
     PermanentError,
     TransientError,
+    connect,
     error_from,
     lenient,
 )
@@ -54,6 +55,22 @@ def test_a_missing_kubeconfig_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     told = capsys.readouterr().err
     assert str(tmp_path / "none") in told
     assert "Traceback" not in told
+
+
+def test_a_client_certificate_that_is_none_is_said(tmp_path: Path) -> None:
+    for name in ("crt", "key"):
+        (tmp_path / name).write_text("no certificate")
+    known = tmp_path / "kubeconfig"
+    user = {"client-certificate": str(tmp_path / "crt"), "client-key": str(tmp_path / "key")}
+    entry = {
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "users": [{"name": "a", "user": user}],
+        "current-context": "a",
+    }
+    known.write_text(json.dumps(entry))
+    with pytest.raises(PermanentError, match=f"{known}: client certificate .*crt cannot be used"):
+        connect(known)
 
 
 def test_kopf_writes_nothing() -> None:

@@ -118,7 +118,16 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiCl
     configuration.retries = False
     configuration.connection_pool_maxsize = _CONNECTIONS
     api_client = client.ApiClient(configuration)
-    api_client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = lenient(create_urllib3_context())
+    tls = lenient(create_urllib3_context())
+    how = api_client.rest_client.pool_manager.connection_pool_kw
+    certificate, key = how.pop("cert_file", None), how.pop("key_file", None)
+    if certificate is not None:
+        try:
+            # once: threads that each load it for a connection of theirs disturb one another
+            tls.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise PermanentError(f"{kubeconfig}: client certificate {certificate} cannot be used: {error}") from error
+    how["ssl_context"] = tls
     return api_client
 
 
