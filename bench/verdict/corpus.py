@@ -16,6 +16,7 @@ from testbed.workloads.families import labels
 TRACES = Path(__file__).with_name("traces")
 MANIFEST = TRACES / "manifest.json"
 HEALTHY = "Healthy"
+NOT_KERNEL = "NotKernelOOM"
 SEEN_BEFORE_DEATH = 0.8
 """Share of its first life that a leak is cut at, to ask how early it is suspected."""
 
@@ -33,9 +34,12 @@ class Case:
 
     @property
     def as_meant(self) -> bool:
-        """Whether the kernel did what the workload was made for: killed it, or let it live."""
+        """Whether the kernel did what the workload was made for: killed it, or left that to others, or let it live."""
         dead = any(run.end is not None and run.end.exit_code == 137 for run in self.trace.runs)
-        return (dead or bool(kills(self.trace))) != (self.cause == HEALTHY)
+        killed = bool(kills(self.trace))
+        if self.cause == NOT_KERNEL:
+            return dead and not killed
+        return (dead or killed) != (self.cause == HEALTHY)
 
 
 def read(path: Path) -> Trace:

@@ -1,6 +1,7 @@
 """The bench's arithmetic on known values, and a few committed traces of a real kernel through the diagnosis."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from bench.verdict.measures import Outcome
 from memdiag.diagnosis import diagnose
 from memdiag.model.verdict import Cause
 from testbed.workloads.families import FAMILIES, labels
+from tests.diagnosis.lives import container, life
 
 ENTRIES = json.loads(corpus.MANIFEST.read_text(encoding="utf-8"))["traces"]
 LEAKS = [
@@ -114,3 +116,23 @@ def test_a_leak_cut_before_its_first_death_has_no_kill() -> None:
     assert cut is not None
     assert not corpus.deaths(cut)
     assert diagnose(cut).cause is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "kernel", "exit_code", "usable"),
+    [
+        ("Leak", True, 137, True),
+        ("Leak", False, 0, False),
+        ("Healthy", False, 0, True),
+        ("Healthy", True, 137, False),
+        ("NotKernelOOM", False, 137, True),
+        ("NotKernelOOM", True, 137, False),
+    ],
+)
+def test_a_trace_is_left_out_where_the_kernel_did_otherwise(
+    cause: str, kernel: bool, exit_code: int, usable: bool
+) -> None:
+    run = life([10, 20, 30], killed=kernel)
+    assert run.end is not None
+    trace = container(replace(run, end=replace(run.end, exit_code=exit_code)))
+    assert corpus.Case("x", "f", 0, cause, None, trace).as_meant is usable

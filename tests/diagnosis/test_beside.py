@@ -8,8 +8,11 @@ from itertools import pairwise
 
 import pytest
 
+from memdiag.diagnosis import diagnose
 from memdiag.diagnosis.beside import Trend, trend_beside_load
 from memdiag.diagnosis.evidence import observe
+from memdiag.model.trace import Trace
+from memdiag.model.verdict import Cause
 from tests.diagnosis.lives import BEGIN, container, life, seen
 
 LIFE = 600.0
@@ -65,8 +68,8 @@ def test_age_that_is_one_with_load_says_nothing() -> None:
     assert trend_beside_load(ages[:5], ages[:5], None, [0] * 5, 20.0) is None
 
 
-def strengths(leak: float, revisions: tuple[str, ...]) -> dict[str, float]:
-    """Return what is observed of lives, each of a revision, of which only those of the newest leak."""
+def lives_of(leak: float, revisions: tuple[str, ...]) -> Trace:
+    """Return lives under load that moves, each of a revision, of which only those of the newest leak."""
     rng = random.Random(3)  # noqa: S311 - no secret
     runs = []
     for number, revision in enumerate(revisions):
@@ -75,7 +78,12 @@ def strengths(leak: float, revisions: tuple[str, ...]) -> dict[str, float]:
         demand = [base + 10 * (a + b) for base, (a, b) in zip(held, pairwise([1.0, *loads]), strict=True)]
         run = life(demand, begin=BEGIN + number * 900, step=10.0, busy=loads)
         runs.append(replace(run, revision=revision))
-    return {one.name: one.strength for one in observe(seen(container(*runs)))}
+    return container(*runs)
+
+
+def strengths(leak: float, revisions: tuple[str, ...]) -> dict[str, float]:
+    """Return what is observed of such lives."""
+    return {one.name: one.strength for one in observe(seen(lives_of(leak, revisions)))}
 
 
 def test_the_rule_speaks_of_the_newest_revision() -> None:
@@ -85,3 +93,10 @@ def test_the_rule_speaks_of_the_newest_revision() -> None:
     level = strengths(0.0, ("1", "2", "2"))
     assert level["level_beside_load"] > 0.5
     assert "rises_beside_load" not in level
+
+
+def test_a_low_limit_is_no_verdict_while_age_adds_to_load() -> None:
+    revisions = ("1",) * 3
+    assert diagnose(lives_of(0.0, revisions)).cause is Cause.UNDERESTIMATED_LIMIT
+    for leak in (12.0, 15.0, 20.0):
+        assert diagnose(lives_of(leak, revisions)).cause in {Cause.INCONCLUSIVE, Cause.LEAK}

@@ -27,6 +27,8 @@ MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "heap above the limit": 0.1, "one l
 """A low limit is no verdict while a leak is likelier than this, by what was seen: more memory only hides a leak."""
 MOST_CLIMB_BESIDE_LOW = 0.3
 """Nor while the floor climbs all the time under the peaks, by so much weight for a leak."""
+MOST_ADDED_BESIDE_LOW = 0.15
+"""Nor while age adds more than this share of the way to the limit to what load explains, and nothing bounds it."""
 LEAST_SUSPICION = 0.5
 """Probability at which a living container is suspected of something."""
 
@@ -34,6 +36,8 @@ _MANY_SAMPLES = 24
 _AT_THE_LIMIT = 0.9
 _NEVER_SURER = 0.98
 _COST_OF_A_DOUBT = 0.04
+_BOUNDED = 1.0
+"""Weight for a low limit from which a rise is known to come to rest."""
 _UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
 
 
@@ -52,6 +56,10 @@ def _seen(found: Features) -> str:
     return "one life" if found.restarts is None else "several lives"
 
 
+def _weight(evidence: Sequence[Evidence], name: str, cause: Cause) -> float:
+    return math.fsum(e.weight for e in evidence if e.name == name and e.cause is cause)
+
+
 def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     """Return the likeliest cause, how likely it is, and whether that is enough for a verdict."""
     scores = {cause: math.fsum(e.weight for e in evidence if e.cause is cause) for cause in CANDIDATES}
@@ -62,9 +70,11 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     doubts = (found.limit is None) + any(not one.whole for one in found.series)
     doubts += found.kill is not None and not found.kill.certain
     confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
-    climb = math.fsum(e.weight for e in evidence if e.name == "floor_climbs" and e.cause is Cause.LEAK)
     likely = chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[_seen(found)]
-    hides = first is Cause.UNDERESTIMATED_LIMIT and (likely or climb >= MOST_CLIMB_BESIDE_LOW)
+    climbs = _weight(evidence, "floor_climbs", Cause.LEAK) >= MOST_CLIMB_BESIDE_LOW
+    bounded = _weight(evidence, "comes_to_rest", Cause.UNDERESTIMATED_LIMIT) >= _BOUNDED
+    adds = found.added_by_age > MOST_ADDED_BESIDE_LOW and not bounded
+    hides = first is Cause.UNDERESTIMATED_LIMIT and (likely or climbs or adds)
     beside_heap = first is Cause.LEAK and found.runtime.cap_above_limit
     least = LEAST_BESIDE_LARGE_HEAP if beside_heap else LEAST_CONFIDENCE[first]
     return _Choice(first, confidence, confidence >= least and not hides)

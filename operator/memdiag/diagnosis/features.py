@@ -128,6 +128,15 @@ class Features:
         return ramp(trend.sure, *SURELY_RISES) * ramp(trend.rise / self.way(functions), *_WORTH_A_RISE)
 
     @property
+    def added_by_age(self) -> float:
+        """Return what age adds over a life to what load explains, as a share of the way; 0 where that may be chance."""
+        functions = self.functions
+        trend = None if functions is None else functions.beside_load
+        if functions is None or trend is None or trend.sure < SURELY_RISES[0]:
+            return 0.0
+        return trend.rise / self.way(functions)
+
+    @property
     def accounted(self) -> float:
         """Return how sure it is, from 0 to 1, that what comes back of demand was load's, which tells no more."""
         load = None if self.functions is None else self.functions.load
