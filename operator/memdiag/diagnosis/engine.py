@@ -21,6 +21,8 @@ from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
 LEAST_CONFIDENCE = {Cause.LEAK: 0.72, Cause.GROWTH: 0.6, Cause.UNDERESTIMATED_LIMIT: 0.6}
 """Probability at which a cause is a verdict; below it the verdict is Inconclusive."""
+LEAST_OF_FEW_SAMPLES = 0.85
+"""The same for a leak that few samples saw: a start that nobody survives rises alike."""
 LEAST_BESIDE_LARGE_HEAP = 0.92
 """The same for a leak where the runtime's heap may pass the limit: garbage that nobody had to collect rises alike."""
 MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "heap above the limit": 0.1, "one life": 0.1, "several lives": 0.2}
@@ -75,8 +77,11 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     bounded = _weight(evidence, "comes_to_rest", Cause.UNDERESTIMATED_LIMIT) >= _BOUNDED
     adds = found.added_by_age > MOST_ADDED_BESIDE_LOW and not bounded
     hides = first is Cause.UNDERESTIMATED_LIMIT and (likely or climbs or adds)
-    beside_heap = first is Cause.LEAK and found.runtime.cap_above_limit
-    least = LEAST_BESIDE_LARGE_HEAP if beside_heap else LEAST_CONFIDENCE[first]
+    least = LEAST_CONFIDENCE[first]
+    if first is Cause.LEAK and found.samples < _MANY_SAMPLES:
+        least = max(least, LEAST_OF_FEW_SAMPLES)
+    if first is Cause.LEAK and found.runtime.cap_above_limit:
+        least = max(least, LEAST_BESIDE_LARGE_HEAP)
     return _Choice(first, confidence, confidence >= least and not hides)
 
 
