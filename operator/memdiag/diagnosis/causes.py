@@ -95,7 +95,7 @@ def _growth(found: Features) -> Mechanism | None:
 
 
 def _told_to(found: Features) -> bool:
-    return found.runtime.cap_above_limit and found.runtime.cap_from != "default"
+    return found.runtime.cap_above_limit and found.runtime.cap_told
 
 
 def _seen_above(found: Features) -> bool:

@@ -11,6 +11,7 @@ from memdiag.diagnosis.advice import next_steps
 from memdiag.diagnosis.causes import MECHANISMS
 from memdiag.diagnosis.evidence import missing, observe, weigh
 from memdiag.diagnosis.features import Features, measure
+from memdiag.diagnosis.hiding import MANY_SAMPLES, may_hide_leak
 from memdiag.diagnosis.settling import settle
 from memdiag.diagnosis.weights import CANDIDATES, WEIGHTS, Weights
 from memdiag.diagnosis.which_kill import EVICTED, Kill
@@ -19,27 +20,18 @@ from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.verdict import Cause, Diagnosis, Evidence, Suspicion
 
-LEAST_CONFIDENCE = {Cause.LEAK: 0.72, Cause.GROWTH: 0.6, Cause.UNDERESTIMATED_LIMIT: 0.6}
+LEAST_CONFIDENCE = {Cause.LEAK: 0.75, Cause.GROWTH: 0.6, Cause.UNDERESTIMATED_LIMIT: 0.6}
 """Probability at which a cause is a verdict; below it the verdict is Inconclusive."""
 LEAST_OF_FEW_SAMPLES = 0.85
 """The same for a leak that few samples saw: a start that nobody survives rises alike."""
-LEAST_BESIDE_LARGE_HEAP = 0.92
-"""The same for a leak where the runtime's heap may pass the limit: garbage that nobody had to collect rises alike."""
-MOST_LEAK_BESIDE_LOW = {"few samples": 0.03, "heap above the limit": 0.1, "one life": 0.1, "several lives": 0.2}
-"""A low limit is no verdict while a leak is likelier than this, by what was seen: more memory only hides a leak."""
-MOST_CLIMB_BESIDE_LOW = 0.3
-"""Nor while the floor climbs all the time under the peaks, by so much weight for a leak."""
-MOST_ADDED_BESIDE_LOW = 0.15
-"""Nor while age adds more than this share of the way to the limit to what load explains, and nothing bounds it."""
+LEAST_BESIDE_LARGE_HEAP = {"told": 0.95, "default": 0.92}
+"""The same for a leak where the heap may pass the limit, as it was told or by default: garbage rises alike."""
 LEAST_SUSPICION = 0.5
 """Probability at which a living container is suspected of something."""
 
-_MANY_SAMPLES = 24
 _AT_THE_LIMIT = 0.9
 _NEVER_SURER = 0.98
 _COST_OF_A_DOUBT = 0.04
-_BOUNDED = 1.0
-"""Weight for a low limit from which a rise is known to come to rest."""
 _UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
 
 
@@ -50,20 +42,22 @@ class _Choice:
     enough: bool
 
 
-def _seen(found: Features) -> str:
-    if found.samples < _MANY_SAMPLES:
-        return "few samples"
+def _least(found: Features, cause: Cause) -> float:
+    """Return how likely a cause must be to be a verdict."""
+    least = LEAST_CONFIDENCE[cause]
+    if cause is not Cause.LEAK:
+        return least
+    if found.samples < MANY_SAMPLES:
+        least = LEAST_OF_FEW_SAMPLES
     if found.runtime.cap_above_limit:
-        return "heap above the limit"  # a leak inside such a heap looks like its garbage
-    return "one life" if found.restarts is None else "several lives"
+        least = LEAST_BESIDE_LARGE_HEAP["told" if found.runtime.cap_told else "default"]
+    return least
 
 
-def _weight(evidence: Sequence[Evidence], name: str, cause: Cause) -> float:
-    return math.fsum(e.weight for e in evidence if e.name == name and e.cause is cause)
-
-
-def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
-    """Return the likeliest cause, how likely it is, and whether that is enough for a verdict."""
+def _choose(found: Features, weights: Weights) -> tuple[_Choice, tuple[Evidence, ...]]:
+    """Return the likeliest cause, how likely it is and whether that is enough for a verdict; and the evidence."""
+    observed = observe(found)
+    evidence = weigh(observed, weights)
     scores = {cause: math.fsum(e.weight for e in evidence if e.cause is cause) for cause in CANDIDATES}
     highest = max(scores.values())
     odds = {cause: math.exp(score - highest) for cause, score in scores.items()}
@@ -72,17 +66,10 @@ def _choose(found: Features, evidence: Sequence[Evidence]) -> _Choice:
     doubts = (found.limit is None) + any(not one.whole for one in found.series)
     doubts += found.kill is not None and not found.kill.certain
     confidence = min(_NEVER_SURER, chances[first]) * (1 - _COST_OF_A_DOUBT * doubts)
-    likely = chances[Cause.LEAK] > MOST_LEAK_BESIDE_LOW[_seen(found)]
-    climbs = _weight(evidence, "floor_climbs", Cause.LEAK) >= MOST_CLIMB_BESIDE_LOW
-    bounded = _weight(evidence, "comes_to_rest", Cause.UNDERESTIMATED_LIMIT) >= _BOUNDED
-    adds = found.added_by_age > MOST_ADDED_BESIDE_LOW and not bounded
-    hides = first is Cause.UNDERESTIMATED_LIMIT and (likely or climbs or adds)
-    least = LEAST_CONFIDENCE[first]
-    if first is Cause.LEAK and found.samples < _MANY_SAMPLES:
-        least = max(least, LEAST_OF_FEW_SAMPLES)
-    if first is Cause.LEAK and found.runtime.cap_above_limit:
-        least = max(least, LEAST_BESIDE_LARGE_HEAP)
-    return _Choice(first, confidence, confidence >= least and not hides)
+    enough = confidence >= _least(found, first)
+    if enough and first is Cause.UNDERESTIMATED_LIMIT:
+        enough = not may_hide_leak(found, {one.name: one.strength for one in observed}, chances[Cause.LEAK])
+    return _Choice(first, confidence, enough), evidence
 
 
 def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:
@@ -124,8 +111,7 @@ def _verdict(found: Features, cause: Cause, confidence: float, evidence: Sequenc
 
 
 def _without_kill(found: Features, weights: Weights) -> Diagnosis:
-    evidence = weigh(observe(found), weights)
-    choice = _choose(found, evidence)
+    choice, evidence = _choose(found, weights)
     pressed = found.pressure is not None and bool(found.pressure.limit_hits or found.pressure.thrash)
     at_limit = found.limit is not None and found.highest >= _AT_THE_LIMIT * found.limit and pressed
     worrying = choice.confidence >= LEAST_SUSPICION and (choice.cause is not Cause.UNDERESTIMATED_LIMIT or at_limit)
@@ -171,8 +157,7 @@ def diagnose(
     if known is not None:
         cause, confidence, piece = known
         return _verdict(found, cause, confidence, [piece])
-    evidence = weigh(observe(found), weights)
-    choice = _choose(found, evidence)
+    choice, evidence = _choose(found, weights)
     if not choice.enough or kill.kernel is None:
         return _verdict(found, Cause.INCONCLUSIVE, 1 - choice.confidence, evidence)
     return _verdict(found, choice.cause, choice.confidence, evidence)

@@ -108,6 +108,11 @@ class RuntimeFacts:
         known = self.heap_cap is not None and self.limit is not None and not self.cap_unknown
         return known and (self.heap_cap or 0) >= _ABOVE * (self.limit or 0)
 
+    @property
+    def cap_told(self) -> bool:
+        """Return whether somebody set the cap, rather than the runtime's own default."""
+        return self.cap_from not in (None, "default")
+
     def outside_heap(self, level: int, grown: int) -> bool | None:
         """Say whether what grew is mostly outside the heap; None when the cap does not tell.
 
