@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from testbed import cluster
@@ -18,6 +19,7 @@ from testbed.shell import TestbedError, wait_for
 CLUSTER = "matrix"
 _PATIENCE_SECONDS = 150
 _SETTLE_SECONDS = 5
+_PAUSE_SECONDS = 1
 _STATIC = "/etc/kubernetes/manifests"
 _LATER = f"""singleProcessOOMKill: true
 staticPodPath: {_STATIC}
@@ -44,6 +46,14 @@ _LASTING = {
 or takes nearly all memory; and what undoes it."""
 
 
+@dataclass(frozen=True)
+class _State:
+    """The namespace at one moment."""
+
+    pods: list[dict[str, Any]]
+    incidents: list[dict[str, Any]]
+
+
 class Matrix:
     """One run of the matrix on a cluster with memdiag on it."""
 
@@ -65,7 +75,8 @@ class Matrix:
             self._happen([kind for kind in self._kinds if kind.act == "fill"])
         time.sleep(_SETTLE_SECONDS)
         log = self._cluster.node.run("journalctl -k -o cat --no-pager")
-        return [self._seen(kind, log) for kind in self._kinds]
+        state = self._look()
+        return [self._seen(kind, state, log) for kind in self._kinds]
 
     def _kubectl(self, *words: str, timeout: float = 60) -> str:
         return self._cluster.kubectl("-n", NAMESPACE, *words, timeout=timeout)
@@ -118,7 +129,7 @@ class Matrix:
     def _delete(self, kind: Kind) -> None:
         """Take the pod from the API; its container is told to end, and dies of memory then."""
         self._running(kind)
-        self._pod(kind)
+        self._look()
         self._kubectl("delete", "pod", kind.name, "--force", "--grace-period=0")
 
     def _change_kubelet(self) -> None:
@@ -137,33 +148,30 @@ class Matrix:
             return False
         return bool(said["kubeletconfig"].get("singleProcessOOMKill"))
 
-    def _pods(self) -> list[dict[str, Any]]:
-        return list(json.loads(self._kubectl("get", "pods", "-o", "json"))["items"])
+    def _look(self) -> _State:
+        """Ask the API once for all kinds: a question for each would keep the machine busy that is to do the killing."""
+        items = json.loads(self._kubectl("get", "pods,memoryincidents", "-o", "json"))["items"]
+        pods = [item for item in items if item["kind"] == "Pod"]
+        for kind in self._kinds:
+            pod = _pod_of(kind, pods)
+            if pod is not None:
+                annotations = pod["metadata"].get("annotations") or {}
+                self._uids[kind.name] = annotations.get("kubernetes.io/config.hash") or pod["metadata"]["uid"]
+        return _State(pods, [item for item in items if item["kind"] == "MemoryIncident"])
 
-    def _pod(self, kind: Kind) -> dict[str, Any] | None:
-        name = f"{kind.name}-{NAME}" if kind.static else kind.name
-        for pod in self._pods():
-            metadata = pod["metadata"]
-            if metadata["name"] == name or (kind.job and metadata.get("labels", {}).get("job-name") == kind.name):
-                annotations = metadata.get("annotations") or {}
-                self._uids[kind.name] = annotations.get("kubernetes.io/config.hash") or metadata["uid"]
-                return pod
-        return None
-
-    def _incidents(self, kind: Kind) -> list[dict[str, Any]]:
+    def _incidents(self, kind: Kind, state: _State) -> list[dict[str, Any]]:
         """Return the incidents of the kind's pod, by its UID: names may be another's beginning."""
         uid = self._uids.get(kind.name)
-        items = json.loads(self._kubectl("get", "memoryincidents", "-o", "json"))["items"]
-        return [item for item in items if item["spec"]["pod"]["uid"] == uid]
+        return [item for item in state.incidents if item["spec"]["pod"]["uid"] == uid]
 
     def _running(self, kind: Kind) -> None:
         words = ("wait", "--for=condition=Ready", f"pod/{kind.name}", f"--timeout={_PATIENCE_SECONDS}s")
         self._kubectl(*words, timeout=_PATIENCE_SECONDS + 10)
 
-    def _done(self, kind: Kind) -> bool:
-        pod = self._pod(kind)
-        if kind.told is not None and not self._incidents(kind):
+    def _done(self, kind: Kind, state: _State) -> bool:
+        if kind.told is not None and not self._incidents(kind, state):
             return False
+        pod = _pod_of(kind, state.pods)
         words = api_words(pod, kind.container)
         return pod is None or kind.lives or words.split()[-1].isdigit()
 
@@ -173,19 +181,28 @@ class Matrix:
         waiting = list(kinds)
         while waiting and time.monotonic() < deadline:
             self._cluster.node.check_alive()
-            waiting = [kind for kind in waiting if not self._done(kind)]
-            time.sleep(0.5)
+            state = self._look()
+            waiting = [kind for kind in waiting if not self._done(kind, state)]
+            time.sleep(_PAUSE_SECONDS)
 
-    def _seen(self, kind: Kind, log: str) -> Seen:
-        pod = self._pod(kind)
-        incidents = self._incidents(kind)
+    def _seen(self, kind: Kind, state: _State, log: str) -> Seen:
+        incidents = self._incidents(kind, state)
         return Seen(
             kind,
             kernel_words(log, self._uids.get(kind.name, "?")),
-            api_words(pod, kind.container),
+            api_words(_pod_of(kind, state.pods), kind.container),
             memdiag_words(incidents),
             fault(kind.told, incidents, kind.container),
         )
+
+
+def _pod_of(kind: Kind, pods: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    name = f"{kind.name}-{NAME}" if kind.static else kind.name
+    for pod in pods:
+        metadata = pod["metadata"]
+        if metadata["name"] == name or (kind.job and metadata.get("labels", {}).get("job-name") == kind.name):
+            return pod
+    return None
 
 
 def main() -> int:
