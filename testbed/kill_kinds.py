@@ -116,7 +116,7 @@ KINDS = (
         act="debug",
         ring=True,
     ),
-    Kind("job", "Job, restartPolicy Never", _pod(_container("main", _EAT)), job=True, ring=True),
+    Kind("job", "Job, restartPolicy Never", _pod(_container("main", _EAT)), job=True),
     Kind("brief", "container that lives under a second", _pod(_container("main", _EAT))),
     Kind(
         "deleted",
@@ -130,7 +130,6 @@ KINDS = (
         "container's own limit, beside another",
         _pod(_container("main", _EAT), _container("other", _WAIT, "48Mi")),
         Told(cgroup="container"),
-        ring=True,
     ),
     Kind(
         "pod-limit",
