@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.operator import populate
+from bench.operator import chain, populate
 from bench.operator.kill import report
 from bench.operator.measure import STEPS, Operator, Running, Ways, quantile, reports_left, shares
 from testbed.cache import REPOSITORY
@@ -56,14 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.operator",
         description="Runs the real operator, on one core, against a real API server full of pods, and kopf's own pod "
         "watch beside it; then kills one at a time, then 1,000 reports at once, then a restart with all that is kept.",
-        epilog="Kills are timed from the moment that the API server has the report: what the agent adds, a real node's "
-        "tests measure.",
+        epilog="Kills are timed from the moment that the API server has the report; with --node from the "
+        "kernel's kill.",
     )
     add = parser.add_argument
     add("--pods", type=int, default=20_000, metavar="N", help="default: 20000")
     add("--incidents", type=int, default=2_000, metavar="N", help="kept at the restart (default: 2000)")
     add("--reports", type=int, default=1_000, metavar="N", help="at once (default: 1000)")
     add("--kills", type=int, default=200, metavar="N", help="one at a time (default: 200)")
+    add("--node", type=int, metavar="KILLS", help="instead: so many kills on a real node, each followed to its verdict")
     add("-o", "--output", type=Path, metavar="FILE", help="also write the figures as JSON")
     return parser
 
@@ -224,9 +225,23 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _on_node(kills: int) -> int:
+    """Print the way of kills on a real node. Returns the exit status."""
+    try:
+        ways = chain.run(kills)
+    except TestbedError as error:
+        print(f"bench.operator: --node {kills}: {error}", file=sys.stderr)
+        return 2
+    bar = Bar("kill to verdict, 99th percentile", quantile([sum(way) for way in ways], 0.99), 2, "s")
+    print(f"{chain.table(ways)}\n\n{bar}")
+    return int(not bar.met)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Print the tables. Returns 1 when a bar is missed or a kill is not counted, 2 when nothing could be measured."""
     arguments = _parser().parse_args(words)
+    if arguments.node:
+        return _on_node(arguments.node)
     if shutil.which("taskset") is None:
         print("bench.operator: taskset is not there: apt-get install util-linux", file=sys.stderr)
         return 2

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+from kubernetes import client
+
+from bench.operator import chain
 from bench.operator.__main__ import bars, table
 from bench.operator.kill import report
 from bench.operator.measure import quantile, shares
 from bench.operator.populate import Place, identity, pod_object
+from memdiag.kube.api import HttpApi
 from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import project
 
@@ -56,3 +61,17 @@ def test_each_bar_is_judged_by_itself() -> None:
     assert sum(not bar.met for bar in bars(figures(peak=151))) == 3
     assert sum(not bar.met for bar in bars(figures(slowest=2.1))) == 1
     assert "100 kills one at a time" in table(figures())
+
+
+def test_the_way_of_a_kill_is_put_together_by_its_pod() -> None:
+    watches = chain.Watches(HttpApi(client.ApiClient()))
+    for number, began in enumerate((1_700_000_000.0, 1_700_000_010.0)):
+        pod = {"name": f"victim-{number}", "uid": f"uid-{number}"}
+        kill = {"time": datetime.fromtimestamp(began, tz=UTC).isoformat()}
+        watches.report_seen({"spec": {"podUID": pod["uid"]}}, began + 0.5)
+        watches.incident_seen({"spec": {"pod": pod, "kill": kill}}, began + 0.75)
+        watches.incident_seen({"spec": {"pod": pod, "kill": kill}}, began + 5.0)
+    watches.verdict_seen({"spec": {"targetRef": {"name": "victim-0"}}, "status": {}}, began)
+    watches.verdict_seen({"spec": {"targetRef": {"name": "victim-1"}}, "status": {"cause": "Leak"}}, began + 1.75)
+    assert watches.ways() == [(0.5, 0.25, 1.0)]
+    assert "kill to report             29 %      500      500" in chain.table(watches.ways())
