@@ -48,3 +48,8 @@ def test_a_restart_inside_a_run_does_not_make_a_leak_a_low_limit() -> None:
     lives = [rise, rise, inside, rise]
     runs = [life(levels, begin=BEGIN + place * 9000) for place, levels in enumerate(lives)]
     assert diagnose(container(*runs)).cause is not Cause.UNDERESTIMATED_LIMIT
+
+
+def test_a_plateau_that_hardly_rises_is_one() -> None:
+    runs = [life([92 + place / 20 for place in range(60)], begin=BEGIN + number * 9000) for number in range(3)]
+    assert diagnose(container(*runs)).cause is Cause.UNDERESTIMATED_LIMIT

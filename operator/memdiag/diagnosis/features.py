@@ -129,12 +129,15 @@ class Features:
 
     @property
     def added_by_age(self) -> float:
-        """Return what age adds over a life to what load explains, as a share of the way; 0 where that may be chance."""
+        """Return what age adds over a life to what load explains, as a share of the way.
+
+        0 where that may be chance, or is too little of the limit to be called a rise.
+        """
         functions = self.functions
         trend = None if functions is None else functions.beside_load
         if functions is None or trend is None or trend.sure < SURELY_RISES[0]:
             return 0.0
-        return trend.rise / self.way(functions)
+        return trend.rise / self.way(functions) if trend.rise >= _LEAST_RISE * self.scale else 0.0
 
     @property
     def accounted(self) -> float:
