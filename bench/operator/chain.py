@@ -19,9 +19,9 @@ from testbed.target import NAMESPACE
 STEPS = ("kill to report", "report to incident", "incident to verdict")
 _SPACE = "bench"
 _IMAGE = "python:3.13-slim-trixie"
-_APART = 4.0
+_APART = 6.0
 """Seconds from one kill to the next."""
-_START_ONE = 3.0
+_START_ONE = 8.0
 """Seconds in which the node starts a pod."""
 _LATE = 60.0
 _WARM = 20.0
