@@ -36,7 +36,6 @@ class Watches:
 
     def __init__(self, api: HttpApi) -> None:
         self._api = api
-        self._pods: dict[str, str] = {}
         self.killed: Seen = {}
         self.steps: tuple[Seen, Seen, Seen] = ({}, {}, {})
         self._reports: Seen = {}
