@@ -112,7 +112,7 @@ def _at_once(
     began = time.monotonic()
     populate.each(partial(populate.deliver, pipe), bodies)
     delivered = time.monotonic() - began
-    operator.until("the reports", lambda: left() == 0, _WORKING)
+    operator.until("the reports", lambda: left() == 0, _WORKING, pause=0.25)
     took = time.monotonic() - began
     used = operator.usage()
     size = sum(len(json.dumps(body, separators=(",", ":"))) for body in bodies) / len(bodies)

@@ -55,13 +55,13 @@ class Running:
         rss, peak = (int(lines[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
         return Usage(rss, peak, (int(fields[11]) + int(fields[12])) / _TICKS)
 
-    def until(self, what: str, true: Callable[[], bool], seconds: float) -> float:
+    def until(self, what: str, true: Callable[[], bool], seconds: float, pause: float = 0.05) -> float:
         """Wait for something and return how long it took. Raises TestbedError when it does not come."""
         began = time.monotonic()
         while not true():
             if self._process.poll() is not None or time.monotonic() - began > seconds:
                 raise TestbedError(f"{what}: not within {seconds:.0f} s; {self.log} ends:\n{tail(self.log)}")
-            time.sleep(0.05)
+            time.sleep(pause)
         return time.monotonic() - began
 
     def end(self) -> None:

@@ -152,7 +152,7 @@ class Scene:
 
 def plateau(uid: str, number: int, when: float) -> Report:
     """Return the report of a container that ran close below its limit all its life."""
-    samples = ramp(when, 600, 118 * MIB, 122 * MIB)
+    samples = ramp(when, 600, 120 * MIB, 122 * MIB)
     run = HistoryRun(identity(number), samples[0].t, when, killed=True)
     return report(uid, identity(number), when, history=encode([(run, samples)]), container=samples[-1].level)
 

@@ -47,10 +47,10 @@ class Plugin:
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr if status else done.stdout
 
-    def through_kubectl(self, *words: str) -> str:
-        """Run it as kubectl finds it: a program on the path."""
+    def ask_kubectl(self, *words: str) -> str:
+        """Run kubectl, which finds the program on the path."""
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "KUBECONFIG": str(self.kubeconfig)}
-        command = [str(self.kubectl), "memdiag", *words]
+        command = [str(self.kubectl), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=env).stdout
 
 
@@ -74,7 +74,7 @@ def plugin(api_server: ControlPlane, cluster: Cluster) -> Plugin:
 
 
 def test_list_is_a_command_of_kubectl(plugin: Plugin) -> None:
-    text = plugin.through_kubectl("list", "-n", SHOP)
+    text = plugin.ask_kubectl("memdiag", "list", "-n", SHOP)
     assert [line.split()[0] for line in text.splitlines()] == ["NAME", LEAK, GROWTH, LOW]
     assert text.splitlines()[1].split()[3:8] == ["Leak", text.split("Leak")[1].split()[0], "96Mi", "fix", "leak"]
     assert "\x1b" not in text
@@ -144,8 +144,8 @@ def test_apply_in_place_and_a_leak_only_as_a_stop_gap(plugin: Plugin, cluster: C
 def test_who_may_not_is_told(plugin: Plugin, cluster: Cluster, tmp_path: Path) -> None:
     accounts = f"/api/v1/namespaces/{SHOP}/serviceaccounts"
     cluster.api.create(accounts, {"metadata": {"name": "nobody"}})
-    answer = cluster.api.create(f"{accounts}/nobody/token", {"spec": {}})
-    kubeconfig = token_kubeconfig(plugin.kubeconfig, answer["status"]["token"], tmp_path / "nobody")
+    token = plugin.ask_kubectl("create", "token", "nobody", "-n", SHOP)
+    kubeconfig = token_kubeconfig(plugin.kubeconfig, token.strip(), tmp_path / "nobody")
     for words in (("list",), ("show", LEAK), ("scan",)):
         told = plugin(*words, "-n", SHOP, status=2, kubeconfig=kubeconfig)
         assert f"memdiag {words[0]}: you are not allowed to do this: " in told

@@ -42,18 +42,12 @@ class Installed:
 
     def token(self, account: str, pod: dict[str, Any] | None = None) -> str:
         """Return a token of an account; one of a pod is bound to it and its node, as the kubelet's are."""
-        spec: dict[str, Any] = {"expirationSeconds": 7200}
+        words = ["create", "token", account, "--namespace", self.namespace, "--duration=2h"]
         if pod is not None:
             metadata = pod["metadata"]
-            spec["boundObjectRef"] = {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "name": metadata["name"],
-                "uid": metadata["uid"],
-            }
-        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
-        body = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": spec}
-        return str(self.api.create(path, body)["status"]["token"])
+            words += ["--bound-object-kind=Pod", f"--bound-object-name={metadata['name']}"]
+            words += [f"--bound-object-uid={metadata['uid']}"]
+        return self.plane.kubectl(*words).strip()
 
     def kubeconfig(self, account: str, target: Path) -> Path:
         """Write a kubeconfig with an account's token."""

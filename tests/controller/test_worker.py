@@ -47,6 +47,16 @@ def verdict(
     return Diagnosis(Cause.LEAK, None, 0.9, f"{len(trace.runs)} runs", (), (), advice)
 
 
+class Clock:
+    """A monotonic clock that goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Shop:
     """A pod, its operator's parts and their API."""
 
@@ -56,7 +66,8 @@ class Shop:
         self.metrics = Metrics()
         chosen = how.pop("chosen", lambda _namespace: True)
         installation = how.pop("installation", None)
-        self.diagnoser = Diagnoser(self.api, judge, wall=lambda: NOW)
+        self.clock = Clock()
+        self.diagnoser = Diagnoser(self.api, judge, wall=lambda: NOW, clock=self.clock)
         self.witness = SecondWitness(
             self.api,
             self.diagnoser,
@@ -74,6 +85,7 @@ class Shop:
             self.diagnoser,
             self.witness,
             synced=lambda: self.synced,
+            clock=self.clock,
             metrics=self.metrics,
             chosen=chosen,
             installation=installation,
@@ -188,6 +200,62 @@ def test_a_storm_is_written_down_while_the_first_verdict_is_made_and_then_judged
     assert shop.total == 40
     # what the second verdict has counted asks for no third one, whenever it is heard of
     assert (judged[-1], len(judged) <= 2) == (40, True)
+
+
+def test_reports_pour_in() -> None:
+    shop = Shop()
+    shop.synced = False
+    for number in range(1, 20):
+        shop.report(number)
+    assert not shop.worker.pouring()
+    shop.report(20)
+    assert shop.worker.pouring()
+    shop.clock.now += 3
+    assert not shop.worker.pouring(), "nothing came for three seconds, and nothing is being written"
+
+
+def test_while_reports_pour_in_a_second_verdict_waits_for_more_kills() -> None:
+    pouring = True
+    shop = Shop()
+    shop.diagnoser.pouring = lambda: pouring
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        nonlocal pouring
+        async with shop.at_work():
+            shop.report(1)
+            await until(shop.done)
+            assert shop.total == 1, "the first verdict waits for nothing"
+            shop.report(2)
+            await until(lambda: len(shop.incidents) == 2)
+            await asyncio.sleep(0.5)
+            assert shop.total == 1
+            shop.report(3)
+            shop.clock.now += 31
+            await until(lambda: shop.total == 3)
+            shop.report(4)
+            await until(lambda: len(shop.incidents) == 4)
+            await asyncio.sleep(0.5)
+            assert shop.total == 3
+            pouring = False
+            await until(shop.done)
+
+    asyncio.run(scene())
+    assert shop.total == 4
+
+
+def test_what_a_user_asks_for_does_not_wait_for_the_storm() -> None:
+    shop = Shop()
+    shop.diagnoser.pouring = lambda: True
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            await until(shop.done)
+            await asyncio.wait_for(shop.diagnoser.request(SUBJECT), 2)
+
+    asyncio.run(scene())
 
 
 def test_a_report_waits_for_the_pod_and_goes_on_when_it_comes() -> None:

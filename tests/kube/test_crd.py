@@ -77,6 +77,11 @@ def test_facts_cannot_be_changed(kind: Kind) -> None:
     assert ("self == oldSelf" in [rule["rule"] for rule in rules]) == (kind is not DIAGNOSIS)
 
 
+@names
+def test_a_fact_is_set_as_a_whole(kind: Kind) -> None:
+    assert (_properties(kind)["spec"].get("x-kubernetes-map-type") == "atomic") == (kind is not DIAGNOSIS)
+
+
 def test_names() -> None:
     found = {kind.name: definition(kind)["spec"]["names"] for kind in KINDS}
     assert found["MemoryIncident"]["shortNames"] == ["minc"]

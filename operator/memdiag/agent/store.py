@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from memdiag.model.history import HistoryRun, from_row, to_row
+from memdiag.model.history import COLUMNS, HistoryRun, from_row, to_row
 from memdiag.model.trace import Level, Sample
 
 SIZES = ("current", "limit", "anon", "file", "shmem", "kernel", "slabReclaimable", "sock", "swap", "pids")
@@ -149,7 +149,8 @@ class RunHistory:
 
     def samples(self, seconds_between: float = 0.9, light_seconds: float = 60.0) -> list[Sample]:
         """Return the samples, oldest first: the full ones, and between them the light ones of the last minute."""
-        full = [from_row(self.row(index)) for index in range(self.rows)]
+        rows = (self.row(index) for index in range(self.rows))
+        full = [from_row([row[name] for name in COLUMNS]) for row in rows]
         if not self.light_times:
             return full
         light_times = [_EPOCH + tenths / 10 for tenths in self.light_times]

@@ -202,6 +202,7 @@ class Operator:
             self._api, options.namespace, options.service_account or "memdiag-operator", options.instance
         )
         self._witness.reported = self._worker.expects
+        self._diagnoser.pouring = self._worker.pouring
         self._add_gauges()
         self._beat = time.monotonic()
         self._ready = asyncio.Event()

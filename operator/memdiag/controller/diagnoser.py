@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,8 +32,11 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 8
 _AT_ONCE = 4
 """Diagnoses written at the same time; what is asked for of one that waits meanwhile is part of it."""
-_JUDGED_AT_ONCE = 2
+_JUDGED_AT_ONCE = 1
 """Traces take tens of megabytes, and more cores would not help."""
+_LATELY = 30.0
+"""Seconds for which a workload's next diagnosis waits for more of its kills, as long as reports pour in."""
+_LOOK_AGAIN = 0.25
 _INCIDENTS_A_PAGE = "50"
 """An incident is up to 76 KiB: pages stay below 4 MiB."""
 
@@ -137,6 +141,7 @@ class Diagnoser:
         verdict: Verdict,
         *,
         wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         told: Callable[[Written], None] = lambda _written: None,
         deleted: Callable[[], None] = lambda: None,
         keep: int = KEPT_INCIDENTS,
@@ -147,6 +152,7 @@ class Diagnoser:
         self._api = api
         self._verdict = verdict
         self._wall = wall
+        self._clock = clock
         self._told = told
         self._deleted = deleted
         self._around = around
@@ -154,6 +160,9 @@ class Diagnoser:
         self._history = history
         self.keep = keep
         """Incidents kept of one workload's container."""
+        self.pouring: Callable[[], bool] = lambda: False
+        """Says whether reports come in faster than each can have a verdict of its own."""
+        self._began: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._next: dict[tuple[str, str], _Turn] = {}
         self._turns: set[asyncio.Task[None]] = set()
@@ -179,12 +188,27 @@ class Diagnoser:
     async def _turn(self, key: tuple[str, str], subject: Subject, asked: set[str | None]) -> None:
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
-            async with lock, self._slots:
-                self._next.pop(key, None)
-                await asyncio.to_thread(self.write, subject, asked)
+            async with lock:
+                for _ in range(round(_LATELY / _LOOK_AGAIN)):
+                    if None in asked or not self.pouring() or not self._was_lately(key):
+                        break
+                    await asyncio.sleep(_LOOK_AGAIN)
+                async with self._slots:
+                    self._next.pop(key, None)
+                    self._begin(key)
+                    await asyncio.to_thread(self.write, subject, asked)
         finally:
             if self._next.get(key) is None and not lock.locked():
                 self._locks.pop(key, None)
+
+    def _was_lately(self, key: tuple[str, str]) -> bool:
+        return self._clock() - self._began.get(key, float("-inf")) < _LATELY
+
+    def _begin(self, key: tuple[str, str]) -> None:
+        self._began[key] = self._clock()
+        self._began.move_to_end(key)
+        while not self._was_lately(next(iter(self._began))):
+            self._began.popitem(last=False)
 
     async def close(self) -> None:
         """Begin no more; what is being written in a thread is written to its end."""
@@ -310,7 +334,7 @@ class Diagnoser:
             },
             "spec": spec.to_api(),
         }
-        return self._api.create(DIAGNOSIS.path(subject.namespace), body)
+        return {**body, "metadata": self._api.create(DIAGNOSIS.path(subject.namespace), body)["metadata"]}
 
     def _update(self, subject: Subject, found: dict[str, Any], incidents: list[Incident]) -> int:
         """Write the status and delete what is beyond retention; return how many incidents are not counted yet."""

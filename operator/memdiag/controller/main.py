@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import signal
 import sys
@@ -45,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     except (PermanentError, SettingsError) as error:
         print(f"memdiag operator: {error}", file=sys.stderr)
         return 2
+    # what is there now stays: the collector need not look through it again in each of its turns
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(_until_signal(operator))
     except LeaseLostError as error:

@@ -33,7 +33,7 @@ class MeteredApi:
         return self._call(lambda: self._api.get(path, query))
 
     def create(self, path: str, body: Body) -> JsonObject:
-        """Create an object in a collection."""
+        """Create an object in a collection; of the answer only `metadata` is sure to be there."""
         return self._call(lambda: self._api.create(path, body))
 
     def replace(self, path: str, body: Body) -> JsonObject:

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ _UNRESOLVED = 600.0
 """Seconds after which a report that cannot be resolved is tried slowly."""
 _SLOWLY = 300.0
 _LONGEST_PAUSE = 15.0
+_MANY, _WITHIN = 20, 2.0
+"""So many reports within so many seconds, or so many without an incident yet, are more than there can be verdicts."""
 
 
 @dataclass(slots=True)
@@ -100,6 +103,8 @@ class Worker:
         self._installation = installation
         self._items: dict[str, _Item] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._arrived: deque[float] = deque(maxlen=_MANY)
+        self._unrecorded = 0
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._workloads = workloads or Workloads(api, clock)
 
@@ -118,6 +123,12 @@ class Worker:
                 due=now,
             )
             self._queue.put_nowait(name)
+            self._arrived.append(now)
+
+    def pouring(self) -> bool:
+        """Say whether reports come in faster than each can have a verdict of its own."""
+        fast = len(self._arrived) == _MANY and self._clock() - self._arrived[0] < _WITHIN
+        return fast or self._unrecorded >= _MANY
 
     def drop(self, name: str) -> None:
         """Forget a report that was deleted."""
@@ -194,8 +205,12 @@ class Worker:
     async def _handle(self, name: str, item: _Item) -> None:
         if not self._synced():
             raise _NotYetError("the list of pods is not complete yet", 0.2)
-        async with self._slots:
-            recorded = await (self._forecast(name, item) if item.trend else self._record(name, item))
+        self._unrecorded += 1
+        try:
+            async with self._slots:
+                recorded = await (self._forecast(name, item) if item.trend else self._record(name, item))
+        finally:
+            self._unrecorded -= 1
         if recorded is None:
             return
         outcome, subject, incident = recorded

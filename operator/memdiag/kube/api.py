@@ -19,7 +19,8 @@ PAGE = 100
 """Objects of a list at once: in memory they are thrice as large as on the way, and the heap keeps its largest size."""
 _CONNECTIONS = 32
 """More than there are threads: one that is given back to a full pool is closed, and its next use begins with TLS."""
-_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Body = Mapping[str, Any] | Sequence[Any]
 JsonObject = dict[str, Any]
@@ -68,7 +69,7 @@ class Api(Protocol):
         """Return what a GET answers."""
 
     def create(self, path: str, body: Body) -> JsonObject:
-        """Create an object in a collection."""
+        """Create an object in a collection; of the answer only `metadata` is sure to be there."""
 
     def replace(self, path: str, body: Body) -> JsonObject:
         """Replace an object, or its status."""
@@ -207,8 +208,8 @@ class HttpApi:
         return self._json("GET", path, query=query)
 
     def create(self, path: str, body: Body) -> JsonObject:
-        """Create an object in a collection."""
-        return self._json("POST", path, body=body)
+        """Create an object in a collection; the answer has its metadata only."""
+        return self._json("POST", path, body=body, accept=_METADATA)
 
     def replace(self, path: str, body: Body) -> JsonObject:
         """Replace an object, or its status."""
@@ -240,7 +241,7 @@ class HttpApi:
 
     def metadata(self, path: str) -> Iterator[JsonObject]:
         """Yield the pages of a list, of each object its metadata only."""
-        return self._pages(path, {}, accept=_METADATA)
+        return self._pages(path, {}, accept=_METADATA_LIST)
 
     def _pages(self, path: str, query: Mapping[str, str], **how: Any) -> Iterator[JsonObject]:
         token = ""

@@ -123,6 +123,8 @@ def definition(kind: Kind) -> dict[str, Any]:
     if kind.immutable_spec is not None:
         properties["spec"] = {
             **properties["spec"],
+            # one author writes it once: without this the API server keeps who set each of its fields
+            "x-kubernetes-map-type": "atomic",
             "x-kubernetes-validations": [
                 *properties["spec"].get("x-kubernetes-validations", ()),
                 {"rule": "self == oldSelf", "message": kind.immutable_spec},

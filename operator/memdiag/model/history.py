@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from types import MappingProxyType
 
 from memdiag.model.trace import Level, Pressure, Run, RunEnd, Sample, unreclaimable_kernel_bytes
 
@@ -77,16 +79,19 @@ def decode_column(text: str, rows: int) -> list[int | None]:
     """
     if not text:
         return [None] * rows
+    words = text.split(" ")
+    if len(words) != rows:
+        raise ValueError(f"history column has {len(words)} rows, expected {rows}")
+    if "x" not in words:
+        return list(accumulate(map(int, words)))
     values: list[int | None] = []
     last = 0
-    for word in text.split(" "):
+    for word in words:
         if word == "x":
             values.append(None)
         else:
             last += int(word)
             values.append(last)
-    if len(values) != rows:
-        raise ValueError(f"history column has {len(values)} rows, expected {rows}")
     return values
 
 
@@ -131,44 +136,57 @@ def encode(runs: Sequence[tuple[HistoryRun, Sequence[Sample]]]) -> History:
     return History(tuple(run for run, _ in runs), columns)
 
 
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+_NO_LEVELS: Mapping[str, Level] = MappingProxyType({})
+
+
 def _bytes(kib: int | None) -> int | None:
     return None if kib is None else kib * 1024
 
 
-_STAT = ("anon", "file", "shmem", "sock")
-"""Columns that are keys of memory.stat by the same name."""
+def from_row(row: Sequence[int | None]) -> Sample:
+    """Return the sample that a row holds, its values in the order of COLUMNS. Raises ValueError for one without a time.
 
-
-def from_row(row: Mapping[str, int | None]) -> Sample:
-    """Return the sample that a row holds. Raises ValueError for a row without a time."""
-    stat = {name: value * 1024 for name in _STAT if (value := row[name]) is not None}
-    slab = _bytes(row["slabReclaimable"])
-    kernel = _bytes(row["kernel"])
-    if slab is not None:
-        stat["slab_reclaimable"] = slab
-    if kernel is not None:
-        stat["kernel"] = kernel + (slab or 0)
-    if row["refaults"] is not None:
-        stat["workingset_refault_file"] = row["refaults"]
-    tenths = row["t"]
+    A verdict reads thousands of rows: nothing is looked up by name here.
+    """
+    (
+        _run, tenths, current, limit, anon, file, shmem, kernel, slab, sock, swap, events, refaults, cpu, some, full,
+        pids, packets,
+    ) = row  # fmt: skip
     if tenths is None:
         raise ValueError("history row without a time")
-    limit = row["limit"]
-    cpu, some, full, packets = row["cpu"], row["psiSome"], row["psiFull"], row["packets"]
+    stat: dict[str, int] = {}
+    if anon is not None:
+        stat["anon"] = anon * 1024
+    if file is not None:
+        stat["file"] = file * 1024
+    if shmem is not None:
+        stat["shmem"] = shmem * 1024
+    if sock is not None:
+        stat["sock"] = sock * 1024
+    if slab is not None:
+        stat["slab_reclaimable"] = slab * 1024
+    if kernel is not None:
+        stat["kernel"] = (kernel + (slab or 0)) * 1024
+    if refaults is not None:
+        stat["workingset_refault_file"] = refaults
     return Sample(
-        t=tenths / 10,
-        level=Level(
-            current=_bytes(row["current"]),
+        tenths / 10,
+        Level(
+            current=_bytes(current),
             max="max" if limit == UNLIMITED else _bytes(limit),
-            swap_current=_bytes(row["swap"]),
-            events={} if row["maxEvents"] is None else {"max": row["maxEvents"]},
+            swap_current=_bytes(swap),
+            events=_NOTHING if events is None else {"max": events},
+            events_local=_NOTHING,
             stat=stat,
             pressure_some=None if some is None else Pressure(total=some * 1000),
             pressure_full=None if full is None else Pressure(total=full * 1000),
-            cpu={} if cpu is None else {"usage_usec": cpu * 1000},
-            pids=row["pids"],
+            cpu=_NOTHING if cpu is None else {"usage_usec": cpu * 1000},
+            pids=pids,
         ),
-        net={} if packets is None else {"rx_packets": packets},
+        ancestors=_NO_LEVELS,
+        node=_NOTHING,
+        net=_NOTHING if packets is None else {"rx_packets": packets},
     )
 
 
@@ -181,9 +199,8 @@ def decode(history: History) -> list[Run]:
     count = len(run_column.split(" ")) if run_column else 0
     columns = [decode_column(history.columns.get(name, ""), count) for name in COLUMNS]
     samples: list[list[Sample]] = [[] for _ in history.runs]
-    for position, values in enumerate(zip(*columns, strict=True)):
-        row = dict(zip(COLUMNS, values, strict=True))
-        index = row["run"]
+    for position, row in enumerate(zip(*columns, strict=True)):
+        index = row[0]
         if index is None or not 0 <= index < len(samples):
             raise ValueError(f"history row {position} names no run of its table")
         samples[index].append(from_row(row))
@@ -209,6 +226,8 @@ def select(history: History, container_ids: Collection[str]) -> History | None:
     run_column = history.columns.get("run", "")
     count = len(run_column.split(" ")) if run_column else 0
     values = {name: decode_column(text, count) for name, text in history.columns.items()}
+    if len(kept) == len(history.runs):
+        return history
     place = {index: position for position, index in enumerate(kept)}
     rows = [row for row in range(count) if values["run"][row] in place]
     columns = {
