@@ -24,6 +24,7 @@ from memdiag.kube.kinds import INCIDENT, REPORT
 from memdiag.kube.memory_incident import Source
 from memdiag.kube.memory_report import MemoryReportSpec, ReportSpec, TrendReportSpec
 from memdiag.kube.pods import Pod
+from memdiag.kube.workload import Workload
 
 _log = logging.getLogger(__name__)
 _UNDER_WAY = 1_000
@@ -226,10 +227,16 @@ class Worker:
         if pod is None:
             return None
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
-        workload = await asyncio.to_thread(self._workloads.of, pod)
-        body = incidents.from_report(report, pod, resolved, workload, dict(self._book.past_runs(pod.uid)), died=died)
+        past = dict(self._book.past_runs(pod.uid))
+
+        def write() -> tuple[dict[str, Any], Workload, ReportOutcome, bool]:
+            """Build the incident and deliver it. Blocks."""
+            workload = self._workloads.of(pod)
+            body = incidents.from_report(report, pod, resolved, workload, past, died=died)
+            return body, workload, *self._deliver(body, report, pod)
+
         try:
-            outcome, enough = await asyncio.to_thread(self._deliver, body, report, pod)
+            body, workload, outcome, enough = await asyncio.to_thread(write)
         except NotFoundError as error:
             _log.warning("kill of %s/%s has no place any more: %s", pod.namespace, pod.name, error)
             return ReportOutcome.NAMESPACE_GONE, None, None
