@@ -27,6 +27,7 @@ from tests.alerts.fake_slack import TOKEN, FakeSlack, slack_server
 from tests.chart.rendering import one
 from tests.controller.audit import WRITING, Asked, Right, read
 from tests.controller.installed import AGENT, OPERATOR, Installed, install
+from tests.controller.shop import verdict
 from tests.controller.support import (
     MIB,
     Cluster,
@@ -39,7 +40,6 @@ from tests.controller.support import (
     running,
     wait_for,
 )
-from tests.controller.test_worker import verdict
 from tests.controller.usage_api import served
 
 pytestmark = [pytest.mark.api_server, pytest.mark.timeout(240)]

@@ -18,8 +18,8 @@ from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.trend import Trend, TrendReport, trend_to_object
 from memdiag.model.verdict import Diagnosis
+from tests.controller.shop import NOW, Shop, until
 from tests.controller.support import MIB, OWN_NAMESPACE, identity, ramp, report, report_object, running
-from tests.controller.test_worker import NOW, Shop, until
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from memdiag.kube.pods import Pod, project
 from memdiag.kube.workload import Workload
 from memdiag.model.kill import LimitHit
 from memdiag.model.verdict import Cause, Mechanism
+from tests.controller.shop import NOW, Shop, until
 from tests.controller.support import MIB, MemoryApi, ended, identity, pod_object, running
-from tests.controller.test_worker import NOW, Shop, until
 
 MESSAGE = (
     "The node was low on resource: memory. Threshold quantity: 100Mi, available: 51200Ki. "

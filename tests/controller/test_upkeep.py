@@ -18,9 +18,9 @@ from memdiag.controller.upkeep import LIFE, Upkeep
 from memdiag.controller.workloads import Workloads
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
 from memdiag.kube.workload import Workload
+from tests.controller.shop import verdict
 from tests.controller.support import MemoryApi, identity, pod_object, running
 from tests.controller.test_diagnoses import incident_object
-from tests.controller.test_worker import verdict
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
