@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import urllib3
 import yaml
 
+from memdiag.kube.api import METADATA
 from memdiag.kube.kinds import REPORT
 
 NAMESPACE = "memdiag-bench"
@@ -27,8 +28,6 @@ _NODES = 100
 _THREADS = 8
 _AT_ONCE = 100
 """Pods of one transaction: etcd takes 128 operations and 1.5 MiB."""
-_ACCEPT = ("application/json", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json")
-"""Of what a create answers the metadata are enough, as for an agent."""
 _TRANSIENT = (429, 500, 503, 504)
 
 
@@ -67,7 +66,8 @@ class Pipe:
         if connection is None:
             connection = http.client.HTTPSConnection(*self._place, context=self._context, timeout=60)
             self._own.connection = connection
-        connection.request(method, path, text, {"Content-Type": kind, "Accept": _ACCEPT[method == "POST"]})
+        accept = METADATA if method == "POST" else "application/json"
+        connection.request(method, path, text, {"Content-Type": kind, "Accept": accept})
         answer = connection.getresponse()
         return answer, answer.read()
 

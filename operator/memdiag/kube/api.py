@@ -19,7 +19,8 @@ PAGE = 100
 """Objects of a list at once: in memory they are thrice as large as on the way, and the heap keeps its largest size."""
 _CONNECTIONS = 32
 """More than there are threads: one that is given back to a full pool is closed, and its next use begins with TLS."""
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""What to accept where of an object its metadata are enough."""
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Body = Mapping[str, Any] | Sequence[Any]
@@ -209,7 +210,7 @@ class HttpApi:
 
     def create(self, path: str, body: Body) -> JsonObject:
         """Create an object in a collection; the answer has its metadata only."""
-        return self._json("POST", path, body=body, accept=_METADATA)
+        return self._json("POST", path, body=body, accept=METADATA)
 
     def replace(self, path: str, body: Body) -> JsonObject:
         """Replace an object, or its status."""
