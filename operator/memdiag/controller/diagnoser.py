@@ -32,8 +32,6 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 8
 _AT_ONCE = 4
 """Diagnoses written at the same time; what is asked for of one that waits meanwhile is part of it."""
-_JUDGED_AT_ONCE = 1
-"""Traces take tens of megabytes, and more cores would not help."""
 _LATELY = 30.0
 """Seconds for which a workload's next diagnosis waits for more of its kills, as long as reports pour in."""
 _LOOK_AGAIN = 0.25
@@ -167,7 +165,8 @@ class Diagnoser:
         self._next: dict[tuple[str, str], _Turn] = {}
         self._turns: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._judging = threading.Semaphore(_JUDGED_AT_ONCE)
+        # one at a time: traces take tens of megabytes, and more cores would not help
+        self._judging = threading.Lock()
 
     async def request(self, subject: Subject, incident: str | None = None) -> None:
         """Return when a diagnosis that counts this incident has been written; without one, when one that began now has.
