@@ -16,13 +16,17 @@ from pathlib import Path
 
 
 def _start_time(pid: int) -> str | None:
-    """Return the kernel's start time of a live process (field 22 of /proc/PID/stat), None when it is gone."""
+    """Return the kernel's start time of a live process (field 22 of /proc/PID/stat), None when it is gone.
+
+    A process is live as long as one of its threads is (field 20): its first may be dead (`Z`) while another, still on
+    its way out, holds the files of both and with them a server's port.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     state, *rest = text.rpartition(")")[2].split()
-    return None if state in "ZX" else rest[18]
+    return None if state in "ZX" and int(rest[16]) <= 1 else rest[18]
 
 
 @dataclass(frozen=True)
