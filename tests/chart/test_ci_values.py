@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
 from testbed.control_plane import ControlPlane
-from tests.chart.rendering import CHART, empty_places, run_helm
+from tests.chart.rendering import CHART, documents, empty_places, run_helm, validate
 
 pytestmark = pytest.mark.api_server
 
@@ -41,10 +40,10 @@ def test_a_values_file_is_linted_rendered_checked_and_taken(
     linted = run_helm(helm, "lint", "--strict", str(CHART), "-f", str(file))
     assert linted.returncode == 0, linted.stdout + linted.stderr
     text = rendered(helm, file)
-    objects = [document for document in yaml.safe_load_all(text) if document]
+    objects = documents(text)
     for each in objects:
         if each["kind"] not in FOREIGN:
-            kubernetes_validate.validate(each, "1.37", strict=True)
+            validate(each)
         if each["kind"] not in {"CustomResourceDefinition", "SecurityContextConstraints"}:
             assert list(empty_places(each)) in ([], [".spec.selector"]), each["kind"]
     path = tmp_path / "rendered.yaml"
@@ -86,8 +85,8 @@ def test_what_a_file_asks_for_is_there(helm: Path) -> None:
     }
     for name, kinds in wanted.items():
         text = rendered(helm, CHART / f"ci/{name}-values.yaml")
-        found = {document["kind"] for document in yaml.safe_load_all(text) if document}
+        found = {document["kind"] for document in documents(text)}
         assert found >= kinds, name
     bare = rendered(helm, CHART / "ci/state-path-values.yaml")
-    kinds = {document["kind"] for document in yaml.safe_load_all(bare) if document}
+    kinds = {document["kind"] for document in documents(bare)}
     assert not kinds & {kind for several in wanted.values() for kind in several}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, REPOSITORY, ROOT, one, pod_spec, run_helm
+from tests.chart.rendering import CHART, REPOSITORY, ROOT, documents, one, pod_spec, run_helm
 
 ABOUT: dict[str, Any] = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
@@ -50,7 +50,7 @@ def test_each_pod_runs_where_the_values_say_and_outranks_what_they_say(helm: Pat
     values = yaml.safe_load(file.read_text())
     done = run_helm(helm, "template", "r1", str(CHART), "-f", str(file), "--kube-version", "1.37.0")
     assert done.returncode == 0, done.stderr
-    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    objects = documents(done.stdout)
     pods = {
         "operator": pod_spec(one(objects, "Deployment")),
         "agent": pod_spec(one(objects, "DaemonSet")),

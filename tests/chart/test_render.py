@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -14,7 +13,18 @@ from memdiag.cli import check
 from memdiag.controller.options import Keep, configure, options_of
 from memdiag.controller.prometheus import StoreOptions
 from testbed.control_plane import ControlPlane
-from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, empty_places, one, pod_spec, render, run_helm
+from tests.chart.rendering import (
+    CHART,
+    NAMESPACE,
+    RELEASE,
+    REPOSITORY,
+    empty_places,
+    one,
+    pod_spec,
+    render,
+    run_helm,
+    validate,
+)
 
 pytestmark = pytest.mark.api_server
 
@@ -106,7 +116,7 @@ def test_lint_is_clean(helm: Path) -> None:
 
 def test_objects_are_valid_kubernetes(objects: list[dict[str, Any]]) -> None:
     for each in objects:
-        kubernetes_validate.validate(each, "1.37", strict=True)
+        validate(each)
 
 
 def test_nothing_null_or_empty_is_rendered(objects: list[dict[str, Any]]) -> None:
@@ -269,7 +279,7 @@ def test_two_releases_share_no_cluster_scoped_name(helm: Path) -> None:
 @pytest.mark.parametrize("word", ["n", "1e3", "007"])
 def test_names_that_look_like_other_types_stay_text(helm: Path, word: str) -> None:
     for each in render(helm, release=word, namespace=word):
-        kubernetes_validate.validate(each, "1.37", strict=True)
+        validate(each)
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == word
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from memdiag.alerts.routing import Allowed, Route
 from memdiag.alerts.settings import API, Method, Settings, parse
@@ -17,7 +16,7 @@ from memdiag.controller.options import configure, options_of
 from memdiag.model.occasion import Severity
 from memdiag.model.verdict import Cause
 from testbed.control_plane import ControlPlane
-from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, one, pod_spec, render, run_helm
+from tests.chart.rendering import CHART, NAMESPACE, RELEASE, REPOSITORY, documents, one, pod_spec, render, run_helm
 
 pytestmark = pytest.mark.api_server
 
@@ -30,7 +29,7 @@ def from_file(helm: Path, name: str) -> list[dict[str, Any]]:
     words = ("template", RELEASE, str(CHART), "-n", NAMESPACE, "--kube-version", "1.37.0")
     done = run_helm(helm, *words, "-f", str(CHART / f"ci/{name}-values.yaml"))
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return documents(done.stdout)
 
 
 def read(objects: list[dict[str, Any]]) -> Settings:
