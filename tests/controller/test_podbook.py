@@ -96,3 +96,23 @@ def test_a_mirror_that_is_made_anew_is_the_same_pod() -> None:
     book.changed(second)
     book.listed({"api-2"})
     assert book.lives("static")
+
+
+def test_who_calls_itself_the_mirror_of_a_real_pod_does_not_take_its_place() -> None:
+    liar = item("liar", running("app", identity(9)))
+    liar["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "a"}
+    real = item("a", running("app", identity(1)))
+    for order in ((real, liar), (liar, real), (liar, real, liar)):
+        book = PodBook()
+        for body in order:
+            book.changed(body)
+        found = book.find("a")
+        assert found is not None
+        assert found.name == "pod-a"
+        assert book.past_runs("a") == {}
+        book.removed(real)
+        book.changed(liar)
+        gone = book.find("a")
+        assert gone is not None
+        assert gone.name == "pod-a"
+        assert book.lives("liar")

@@ -301,6 +301,44 @@ def test_sigkills_far_apart_are_nothing_and_a_deletion_forgets() -> None:
     assert not is_suspect(Ended(stubborn(1, deleting=True), container, container.terminations[0]))
 
 
+def test_a_pod_of_which_nothing_can_be_told_does_not_stop_the_others() -> None:
+    shop = Shop()
+    odd = ended("app", "no/id at all!", "OOMKilled", 137)
+    wordy = ended("app", identity(1), "OOMKilled" * 99, 137)
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.pod(running("app", identity(1)))
+            shop.report(1)
+            await until(shop.done)
+            shop.pod(wordy)
+            await until(lambda: shop.incidents[0].get("status"))
+            shop.pod(odd)
+            await asyncio.sleep(0.3)
+            shop.pod(ended("app", identity(0x200), "OOMKilled", 137))
+            await until(lambda: shop.total == 2)
+
+    asyncio.run(scene())
+    assert len(shop.incidents[0]["status"]["podStatus"]["reason"]) == 256
+
+
+def test_a_verdict_that_fails_does_not_stop_the_second_witness() -> None:
+    def broken(*_: Any) -> Any:
+        raise ArithmeticError
+
+    shop = Shop(judge=broken)
+
+    async def scene() -> None:
+        async with shop.at_work():
+            for number, minute in ((1, 1), (2, 5), (3, 12)):
+                dies(shop, number, minute)
+            await until(lambda: shop.named("memorydiagnoses"))
+            shop.pod(ended("app", identity(4), "OOMKilled", 137))
+            await until(lambda: shop.total == 1)
+
+    asyncio.run(scene())
+
+
 def account(api: MemoryApi) -> Installation:
     path = "/api/v1/namespaces/memdiag-system/serviceaccounts/operator"
     api.put(path, {"metadata": {"name": "operator", "creationTimestamp": "2023-11-14T22:13:25Z", "uid": "sa"}})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from memdiag.kube.memory_incident import Role
 from memdiag.kube.pods import Owner, Termination, project, runtime_id
 from memdiag.kube.workload import Workload, find_workload, may_own
@@ -130,3 +132,22 @@ def test_an_owner_is_what_controls() -> None:
     assert project(_pod(metadata=_owned("apps/v1", "StatefulSet", "db"))).owner == Owner(
         "apps/v1", "StatefulSet", "db", "uid-db"
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"kind": "K" * 64},
+        {"name": "n" * 254},
+        {"apiVersion": "g" * 127 + "/v1"},
+        {"name": "../../../../../api/v1/namespaces/kube-system/secrets/token"},
+        {"name": "web?watch=true"},
+        {"kind": "Replica Set"},
+    ],
+)
+def test_an_owner_by_words_that_name_nothing_is_none(words: dict[str, str]) -> None:
+    pod = _pod()
+    pod["metadata"]["ownerReferences"] = [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-abc", "uid": "r", "controller": True, **words}
+    ]
+    assert find_workload(project(pod), MemoryApi()) == Workload("v1", "Pod", "web-abc-1", "uid-1")

@@ -12,6 +12,7 @@ from memdiag.controller.shares import in_words, shares_of
 from memdiag.kube.fields import History, Victim
 from memdiag.kube.kinds import API_VERSION, INCIDENT
 from memdiag.kube.memory_incident import (
+    LONGEST_STATUS_REASON,
     Kill,
     LateEvidence,
     MemoryIncidentSpec,
@@ -299,7 +300,8 @@ def from_status(pod: Pod, container: Container, end: Termination, workload: Work
 
 def pod_status(end: Termination) -> dict[str, Any]:
     """Return a status with what the API says of the container's end."""
-    status = PodStatus(reason=end.reason, exit_code=end.exit_code, finished_time=end.finished)
+    reason = None if end.reason is None else end.reason[:LONGEST_STATUS_REASON]
+    status = PodStatus(reason=reason, exit_code=end.exit_code, finished_time=end.finished)
     return {"status": {"podStatus": status.to_api()}}
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from memdiag.kube.pods import Container, Pod, Termination, project
@@ -57,6 +57,10 @@ class PodBook:
         pod = project(item)
         with self._lock:
             before = self._living.get(pod.uid)
+            if _claims(pod, before or self._gone.get(pod.uid, (None,))[0]):
+                pod, before = replace(pod, uid=pod.api_uid), self._living.get(pod.api_uid)
+            elif before is not None and _claims(before, pod):
+                before = None
             self._living[pod.uid] = pod
             self._api_uids[pod.api_uid] = pod.uid
             self._gone.pop(pod.uid, None)
@@ -137,6 +141,11 @@ class PodBook:
             runs = {**self._past.pop(after.uid, ({}, 0.0))[0], **vanished}
             self._past[after.uid] = (dict(list(runs.items())[-_MOST_PAST_RUNS:]), now)
         _forget(self._past, _MOST_RESTARTED_PODS, lambda entry: entry[1] < now - KEPT_SECONDS)
+
+
+def _claims(pod: Pod, real: Pod | None) -> bool:
+    """Say whether a pod calls itself the mirror of one that is no static pod: anybody can write that annotation."""
+    return pod.uid != pod.api_uid and real is not None and real.uid == real.api_uid
 
 
 def _newly_ended(before: Pod | None, after: Pod) -> Iterator[Ended]:

@@ -173,6 +173,8 @@ class SecondWitness:
                 _log.warning("end of incident %s/%s not written, trying again: %s", namespace, name, error)
                 await asyncio.sleep(self._tick)
                 self._ends.put_nowait((namespace, name, end))
+            except Exception:  # noqa: BLE001  # one end that cannot be written must not stop the others
+                _log.exception("end of incident %s/%s cannot be written, it is left", namespace, name)
 
     async def _confirm_suspects(self) -> None:
         while True:
@@ -209,6 +211,9 @@ class SecondWitness:
                 for end in found.ends:
                     self._sigkills.add(end)
                 continue
+            except Exception:  # noqa: BLE001  # one verdict that fails must not stop the others
+                _log.exception("repeated SIGKILL of pod %s cannot be told, it is left", found.pod.name)
+                continue
             if written:
                 self._metrics.suspects.labels(SuspectOutcome.DIAGNOSED).inc(len(found.ends))
 
@@ -237,6 +242,8 @@ class SecondWitness:
         except ApiError as error:
             _log.warning("kill of pod %s not recorded, trying again: %s", pod.name, error)
             return False
+        except Exception:  # noqa: BLE001  # one pod of which nothing can be told must not stop the others
+            _log.exception("kill of pod %s cannot be recorded, it is left", pod.name)
         return True
 
     def _record(self, end: Ended) -> tuple[Subject, dict[str, Any] | None]:

@@ -38,6 +38,7 @@ from memdiag.kube.fields import (
 from memdiag.model.kill import Constraint, KillKind, LimitHit
 from memdiag.model.report import MOST_ANCESTORS, MOST_SHARES
 
+LONGEST_STATUS_REASON = 256
 MOST_LATE = 4
 MOST_MISSING = 24
 
@@ -165,7 +166,7 @@ class MemoryIncidentSpec(Shape):
 class PodStatus(Shape):
     """What the API says of the container's end."""
 
-    reason: Annotated[str, Field(max_length=256)] | None = None
+    reason: Annotated[str, Field(max_length=LONGEST_STATUS_REASON)] | None = None
     exit_code: Integer | None = None
     finished_time: Time | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -17,6 +18,10 @@ SIGKILLED = 137
 _EVICTED = "Evicted"
 _LOW_ON_MEMORY = "low on resource: memory"
 _MIRROR = "kubernetes.io/config.mirror"
+_OWNER = re.compile(
+    r"(?=[^ ]{1,127} )[a-z0-9.-]+(/[a-z0-9]+)? [A-Za-z][A-Za-z0-9]{0,62} [A-Za-z0-9][A-Za-z0-9._:-]{0,252}"
+)
+"""apiVersion, kind and name of what can exist: an ownerReference holds whatever the pod's author wrote."""
 _REVISION_LABELS = ("pod-template-hash", "controller-revision-hash", "rollouts-pod-template-hash")
 
 
@@ -181,12 +186,13 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
 
 
 def controller_of(metadata: Mapping[str, Any]) -> Owner | None:
-    """Return the owner that controls an object, None when none does."""
+    """Return the owner that controls an object, None when none does, or by words that name nothing."""
     for reference in metadata.get("ownerReferences") or ():
         if reference.get("controller"):
-            return Owner(
-                intern(reference["apiVersion"]), intern(reference["kind"]), intern(reference["name"]), reference["uid"]
-            )
+            version, kind, name = reference["apiVersion"], reference["kind"], reference["name"]
+            if _OWNER.fullmatch(f"{version} {kind} {name}") is None:
+                return None
+            return Owner(intern(version), intern(kind), intern(name), reference["uid"])
     return None
 
 
