@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from memdiag.controller.forecasts import forecast_of
 from memdiag.diagnosis.engine import diagnose
 from memdiag.kube.kinds import DIAGNOSIS, REPORT
 from memdiag.model.history import HistoryRun, encode
@@ -17,7 +19,7 @@ from memdiag.model.report import from_rfc3339, rfc3339
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
 from memdiag.model.trend import Trend, TrendReport, trend_to_object
-from memdiag.model.verdict import Diagnosis
+from memdiag.model.verdict import Action, Diagnosis, Forecast, Recommendation
 from tests.controller.shop import NOW, Shop, until
 from tests.controller.support import MIB, OWN_NAMESPACE, identity, ramp, report, report_object, running
 
@@ -140,3 +142,13 @@ def test_a_trend_under_way_is_no_word_of_a_kill(now: float) -> None:
 
 def kill(number: int) -> dict[str, Any]:
     return report_object(f"kill-{number}", report("uid-1", identity(number), NOW + number))
+
+
+@pytest.mark.parametrize("high", [1e13, float("inf")])
+def test_a_bound_beyond_all_clocks_is_perhaps_never(high: float) -> None:
+    advice = Recommendation(Action.NONE, None, None, None, "")
+    found = Diagnosis(None, None, 0.0, "", (), (), advice, forecast=Forecast(600.0, 500.0, high))
+    made = forecast_of(found, "web", NOW)
+    assert made is not None
+    assert (made.latest_time, made.reaches_limit_time) == (None, rfc3339(NOW + 600))
+    assert forecast_of(dataclasses.replace(found, forecast=Forecast(high, 1.0, None)), "web", NOW) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import copy
 import dataclasses
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +21,7 @@ from memdiag.controller.upkeep import LIFE, Upkeep
 from memdiag.controller.workloads import Workloads
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
 from memdiag.kube.workload import Workload
-from tests.controller.shop import verdict
+from tests.controller.shop import until, verdict
 from tests.controller.support import MemoryApi, identity, pod_object, running
 from tests.controller.test_diagnoses import incident_object
 
@@ -292,3 +295,36 @@ def test_the_first_incident_of_all_is_asked_for_after_a_start_only() -> None:
     house.now += 120
     assert [one.name for one in house.upkeep.once()] == ["deployment-web-app"]
     assert house.upkeep.once() == [], "a diagnosis that a user deleted comes back with the next kill, not before"
+
+
+def test_one_diagnosis_that_cannot_be_read_or_written_does_not_stop_the_loop() -> None:
+    house = House()
+    house.pod()
+    house.kill(1)
+    odd = copy.deepcopy(house.api.objects[PATH])
+    odd["metadata"]["name"] = "a"
+    odd["status"]["kills"]["lastTime"] = "0000-01-01T00:00:00Z"
+    house.api.objects = {DIAGNOSIS.path("shop", "a"): odd, **house.api.objects}
+    house.pod(limit="256Mi")
+    house.upkeep.once()
+    assert house.resolved()[:2] == ("Unknown", "WorkloadChanged")
+
+
+def test_the_loop_outlives_a_diagnosis_that_always_fails() -> None:
+    house = House()
+    house.kill(1)
+    house.api.objects[PATH]["status"]["kills"]["total"] = "many"
+    house.incident(2, created=NOW - HOUR / 2)
+    house.upkeep = Upkeep(
+        house.api, house.diagnoser, Workloads(house.api), house.book.living, house.metrics,
+        keep=Keep(), quiet_hours=24, wall=lambda: house.now, pause=0.01,
+    )  # fmt: skip
+
+    async def scene() -> None:
+        loop = asyncio.create_task(house.upkeep.run())
+        await until(lambda: house.api.calls.count(("LIST", DIAGNOSIS.path())) > 2)
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+
+    asyncio.run(scene())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memdiag.cli.target import Refused, Target
-from memdiag.controller import resolution
+from memdiag.controller import diagnoser, resolution
 from memdiag.controller.alertfacts import View, view
 from memdiag.controller.diagnoser import subject_of
-from memdiag.controller.incidents import DIAGNOSIS_LABEL
-from memdiag.controller.traces import Incident, read, traces, victims_of
+from memdiag.controller.traces import Incident, traces, victims_of
 from memdiag.kube.api import NotFoundError
-from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
+from memdiag.kube.kinds import DIAGNOSIS
 from memdiag.kube.memory_diagnosis import ConditionStatus, MemoryDiagnosisStatus
 from memdiag.kube.memory_diagnosis import Recommendation as Advice
 from memdiag.model import verdict
@@ -21,7 +20,6 @@ from memdiag.model.quantity import parse_bytes
 from memdiag.model.report import from_rfc3339
 from memdiag.report.finding import Finding, Killed, LastKill
 
-_INCIDENTS_A_PAGE = "50"
 _KILLED = {
     KillKind.CONTAINER_KILLED: "the container",
     KillKind.PROCESS_KILLED: "a process; the container lived on",
@@ -49,10 +47,7 @@ def diagnosis(target: Target, name: str) -> View:
 
 def incidents_of(target: Target, found: View) -> list[Incident]:
     """Return the incidents that are kept of a diagnosis's container, oldest first. Raises ApiError."""
-    subject = subject_of(found.item)
-    query = {"labelSelector": f"{DIAGNOSIS_LABEL}={subject.name}", "limit": _INCIDENTS_A_PAGE}
-    pages = target.api.pages(INCIDENT.path(found.namespace), query)
-    return sorted((read(item) for page in pages for item in page.get("items") or ()), key=lambda one: one.time)
+    return sorted(diagnoser.incidents_of(target.api, subject_of(found.item)), key=lambda one: one.time)
 
 
 def _bytes(quantity: str | None) -> int | None:

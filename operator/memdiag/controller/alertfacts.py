@@ -11,7 +11,7 @@ from memdiag.alerts.steps import State, severity
 from memdiag.controller import resolution
 from memdiag.controller.traces import Incident
 from memdiag.kube.alert import Alert, AlertTold
-from memdiag.kube.memory_diagnosis import ConditionStatus, MemoryDiagnosisSpec, MemoryDiagnosisStatus
+from memdiag.kube.memory_diagnosis import ConditionStatus, MemoryDiagnosisSpec, MemoryDiagnosisStatus, status_of
 from memdiag.model.kill import KillKind
 from memdiag.model.report import from_rfc3339
 from memdiag.model.verdict import Action
@@ -64,7 +64,7 @@ def view(item: Mapping[str, Any]) -> View:
         uid=str(metadata.get("uid", "")),
         item=dict(item),
         spec=MemoryDiagnosisSpec.model_validate(item["spec"]),
-        status=MemoryDiagnosisStatus.model_validate(item.get("status") or {}),
+        status=status_of(item),
     )
 
 

@@ -19,10 +19,17 @@ from memdiag.controller.surroundings import Place
 from memdiag.controller.traces import Incident, read, traces
 from memdiag.kube.api import AlreadyExistsError, Api, ConflictError, NotFoundError, TransientError
 from memdiag.kube.kinds import API_VERSION, DIAGNOSIS, INCIDENT
-from memdiag.kube.memory_diagnosis import Kills, MemoryDiagnosisSpec, MemoryDiagnosisStatus, TargetReference
+from memdiag.kube.memory_diagnosis import (
+    Kills,
+    MemoryDiagnosisSpec,
+    MemoryDiagnosisStatus,
+    TargetReference,
+    status_of,
+)
+from memdiag.kube.memory_incident import WorkloadReference
 from memdiag.kube.pods import Pod
 from memdiag.kube.workload import Workload, may_own
-from memdiag.model.identity import diagnosis_name
+from memdiag.model.identity import diagnosis_name, second_diagnosis_name
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
@@ -73,18 +80,27 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """The diagnosis's own name, and the label of its incidents."""
+        """The diagnosis's own name as a rule, and the label of its incidents."""
         return diagnosis_name(self.workload.kind, self.workload.name, self.container)
 
+    @property
+    def second_name(self) -> str:
+        """The diagnosis's name where that of another subject reads alike."""
+        return second_diagnosis_name(self.workload.kind, self.workload.name, self.container)
+
     def matches(self, spec: MemoryDiagnosisSpec) -> bool:
-        """Say whether a diagnosis that a user made is about this."""
-        target, mine = spec.target_ref, self.workload
-        groups = (target.api_version.rpartition("/")[0], mine.api_version.rpartition("/")[0])
-        return groups[0] == groups[1] and (target.kind, target.name, spec.container) == (
-            mine.kind,
-            mine.name,
-            self.container,
-        )
+        """Say whether a diagnosis is about this: a user may have made it, or changed what it is about."""
+        return self._is(spec.target_ref, spec.container)
+
+    def has(self, incident: Incident) -> bool:
+        """Say whether an incident is of this: the label of another may read alike."""
+        of = incident.spec.workload
+        return incident.spec.container == self.container if of is None else self._is(of, incident.spec.container)
+
+    def _is(self, other: TargetReference | WorkloadReference, container: str) -> bool:
+        mine = self.workload
+        groups = (other.api_version.rpartition("/")[0], mine.api_version.rpartition("/")[0])
+        return groups[0] == groups[1] and (other.kind, other.name, container) == (mine.kind, mine.name, self.container)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,7 @@ def incidents_of(api: Api, subject: Subject) -> list[Incident]:
                 incidents.append(read(item))
             except ValueError as error:
                 _log.warning("incident %s cannot be read: %s", item["metadata"]["name"], error)
-    return incidents
+    return [incident for incident in incidents if subject.has(incident)]
 
 
 class Diagnoser:
@@ -249,7 +265,7 @@ class Diagnoser:
         for _ in range(_ATTEMPTS):
             try:
                 found = self._find(subject) or self._create(subject)
-                before = MemoryDiagnosisStatus.model_validate(found.get("status") or {})
+                before = status_of(found)
                 if before.kills is not None and before.kills.total:
                     return False
                 spec = MemoryDiagnosisSpec.model_validate(found["spec"])
@@ -283,12 +299,12 @@ class Diagnoser:
             headroom = None if found is None else MemoryDiagnosisSpec.model_validate(found["spec"]).headroom_percent
             said = self._said(subject, headroom, trace, (), None, alike=self._alike(pod.uid))
             forecast = forecasts.forecast_of(said, pod.name, made)
-            if forecast is None or not forecasts.alarms(said):
+            if forecast is None:
                 return False
             try:
                 found = found or self._create(subject)
                 status = forecasts.status(
-                    MemoryDiagnosisStatus.model_validate(found.get("status") or {}),
+                    status_of(found),
                     MemoryDiagnosisSpec.model_validate(found["spec"]),
                     said,
                     forecast,
@@ -305,14 +321,17 @@ class Diagnoser:
         raise TransientError(f"diagnosis {subject.namespace}/{subject.name} kept changing while it was written")
 
     def _find(self, subject: Subject) -> dict[str, Any] | None:
-        """Return the subject's diagnosis: the one of its own name, else one that a user made for it."""
+        """Return the subject's diagnosis: the one of its own name, else one of another name that is about it."""
         try:
-            return self._api.get(DIAGNOSIS.path(subject.namespace, subject.name))
+            own = self._api.get(DIAGNOSIS.path(subject.namespace, subject.name))
         except NotFoundError:
             pass
+        else:
+            if _is_about(own, subject):
+                return own
         for page in self._api.pages(DIAGNOSIS.path(subject.namespace)):
             for item in page.get("items") or ():
-                if subject.matches(MemoryDiagnosisSpec.model_validate(item["spec"])):
+                if _is_about(item, subject):
                     return dict(item)
         return None
 
@@ -322,18 +341,16 @@ class Diagnoser:
             target_ref=TargetReference(api_version=workload.api_version, kind=workload.kind, name=workload.name),
             container=subject.container,
         )
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": DIAGNOSIS.name,
-            "metadata": {
-                "name": subject.name,
-                "namespace": subject.namespace,
-                "labels": _MANAGED,
-                **_owned_by(workload),
-            },
-            "spec": spec.to_api(),
-        }
-        return {**body, "metadata": self._api.create(DIAGNOSIS.path(subject.namespace), body)["metadata"]}
+        metadata = {"namespace": subject.namespace, "labels": _MANAGED, **_owned_by(workload)}
+        body = {"apiVersion": API_VERSION, "kind": DIAGNOSIS.name, "spec": spec.to_api()}
+        path = DIAGNOSIS.path(subject.namespace)
+        try:
+            made = self._api.create(path, {**body, "metadata": {"name": subject.name, **metadata}})
+        except AlreadyExistsError:
+            if _is_about(self._api.get(f"{path}/{subject.name}"), subject):
+                raise
+            made = self._api.create(path, {**body, "metadata": {"name": subject.second_name, **metadata}})
+        return {**body, "metadata": made["metadata"]}
 
     def _update(self, subject: Subject, found: dict[str, Any], incidents: list[Incident]) -> int:
         """Write the status and delete what is beyond retention; return how many incidents are not counted yet."""
@@ -342,7 +359,7 @@ class Diagnoser:
         if not metadata.get("ownerReferences") and may_own(subject.workload):
             found = self._api.patch(path, {"metadata": _owned_by(subject.workload)})
         spec = MemoryDiagnosisSpec.model_validate(found["spec"])
-        before = MemoryDiagnosisStatus.model_validate(found.get("status") or {})
+        before = status_of(found)
         account = tally(before.kills or Kills(), incidents, self.keep)
         status = diagnoses.status(
             before,
@@ -365,7 +382,7 @@ class Diagnoser:
 
     def _delete_surplus(self, subject: Subject, found: dict[str, Any]) -> None:
         """Delete what an operator counted and did not come to delete before it ended."""
-        kills = MemoryDiagnosisStatus.model_validate(found["status"]).kills or Kills()
+        kills = status_of(found).kills or Kills()
         if len(kills.counted) > self.keep:
             mine = [incident for incident in incidents_of(self._api, subject) if incident.name in kills.counted]
             self._delete(subject, tally(kills, mine, self.keep).expendable)
@@ -418,9 +435,16 @@ class Diagnoser:
             return _failed(error)
 
 
+def _is_about(item: Mapping[str, Any], subject: Subject) -> bool:
+    try:
+        return subject.matches(MemoryDiagnosisSpec.model_validate(item["spec"]))
+    except ValueError:
+        return False
+
+
 def _counts(item: Mapping[str, Any], names: Collection[str]) -> bool:
     """Say whether a diagnosis counts all of these incidents."""
-    kills = MemoryDiagnosisStatus.model_validate(item.get("status") or {}).kills
+    kills = status_of(item).kills
     return kills is not None and all(counted(kills, name) for name in names)
 
 

@@ -22,6 +22,8 @@ from memdiag.model.verdict import Diagnosis
 FARTHEST = 2 * 3600.0
 """The agent says an hour; the verdict's own forecast must say no more than twice that."""
 
+_NEVER = 100 * 365 * 86400.0
+
 
 def resolved(report: TrendReportSpec, pod: Pod, past: Mapping[str, PastRun]) -> Resolved | None:
     """Return the container that a trend is of, None while the pod's status does not show its ID."""
@@ -61,20 +63,17 @@ def in_force(container: Container | None) -> tuple[str | None, str | None]:
     return None if limit is None else format_bytes(limit), None if request is None else format_bytes(request)
 
 
-def alarms(found: Diagnosis) -> bool:
-    """Return whether the verdict agrees that the limit will be reached soon."""
-    ahead = None if found.forecast is None else found.forecast.seconds_to_limit
-    return ahead is not None and ahead <= FARTHEST
-
-
 def _time(made: float, ahead: float | None) -> str | None:
-    return None if ahead is None else rfc3339(made + ahead)
+    return None if ahead is None or ahead > _NEVER else rfc3339(made + ahead)
 
 
 def forecast_of(found: Diagnosis, pod: str, made: float) -> Forecast | None:
-    """Return the verdict's forecast as the diagnosis holds it; `made` is the time of the last sample."""
+    """Return the verdict's forecast as the diagnosis holds it, None when it raises no alarm.
+
+    `made` is the time of the last sample.
+    """
     ahead = found.forecast
-    if ahead is None or ahead.seconds_to_limit is None:
+    if ahead is None or ahead.seconds_to_limit is None or ahead.seconds_to_limit > FARTHEST:
         return None
     return Forecast(
         time=rfc3339(made),

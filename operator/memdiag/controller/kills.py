@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memdiag.controller.traces import Incident
+from memdiag.kube.fields import LARGEST_INTEGER
 from memdiag.kube.memory_diagnosis import MOST_COUNTED, MOST_FORGOTTEN, MOST_RECENT, Kills, RecentKill
 from memdiag.model.report import from_rfc3339, rfc3339
 
@@ -52,13 +53,14 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
         )
     newest = sorted(recent.values(), key=lambda kill: from_rfc3339(kill.time), reverse=True)[:MOST_RECENT]
     kills = Kills(
-        total=before.total + sum(incident.kills for incident in fresh),
+        total=min(before.total + sum(incident.kills for incident in fresh), LARGEST_INTEGER),
         last_time=newest[0].time if newest else before.last_time,
         recent=tuple(newest),
         counted=tuple(counted),
         forgotten=forgotten,
-        before_install=before.before_install
-        + sum(incident.kills for incident in fresh if incident.spec.found_before_install),
+        before_install=min(
+            before.before_install + sum(one.kills for one in fresh if one.spec.found_before_install), LARGEST_INTEGER
+        ),
     )
     oldest_first = sorted(counted, key=lambda name: by_name[name].time)
     beyond = max(len(incidents) - len(again) - keep, 0)

@@ -12,14 +12,8 @@ from functools import partial
 from typing import Any
 
 from memdiag.controller import evictions
-from memdiag.controller.diagnoser import Diagnoser, Subject
-from memdiag.controller.incidents import (
-    DIAGNOSIS_LABEL,
-    RUN_LABEL,
-    from_status,
-    pod_status,
-    run_label,
-)
+from memdiag.controller.diagnoser import Diagnoser, Subject, incidents_of
+from memdiag.controller.incidents import RUN_LABEL, from_status, pod_status, run_label
 from memdiag.controller.installation import Installation
 from memdiag.controller.metrics import Metrics, SuspectOutcome
 from memdiag.controller.podbook import Ended
@@ -267,9 +261,9 @@ class SecondWitness:
 
     def _create(self, subject: Subject, body: dict[str, Any]) -> dict[str, Any] | None:
         spec = body["spec"]
-        kept = self._list(subject.namespace, f"{DIAGNOSIS_LABEL}={subject.name}")
+        kept = incidents_of(self._api, subject)
         moment = from_rfc3339(spec["kill"]["time"])
-        oldest = min((from_rfc3339(item["spec"]["kill"]["time"]) for item in kept), default=moment)
+        oldest = min((incident.time for incident in kept), default=moment)
         if len(kept) >= self._diagnoser.keep and moment < oldest:
             return None
         if self._installation is not None:

@@ -18,6 +18,8 @@ from memdiag.model.report import from_rfc3339
 from memdiag.model.runtime import SETTINGS
 from memdiag.model.trace import Level, Limit, Pressure, Run, RunEnd, Trace, TraceKill, Victim
 
+_FARTHEST = from_rfc3339("9999-01-01T00:00:00Z")
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -57,10 +59,13 @@ class Incident:
 
 
 def read(item: Mapping[str, Any]) -> Incident:
-    """Return an API object as an incident. Raises ValueError when it is none."""
+    """Return an API object as an incident. Raises ValueError when it is none, or its time is before 1970 or too far."""
     spec = MemoryIncidentSpec.model_validate(item["spec"])
     status = MemoryIncidentStatus.model_validate(item.get("status") or {})
-    return Incident(item["metadata"]["name"], from_rfc3339(spec.kill.time), spec, status)
+    moment = from_rfc3339(spec.kill.time)
+    if not 0 <= moment < _FARTHEST:
+        raise ValueError(f"no clock shows {spec.kill.time}")
+    return Incident(item["metadata"]["name"], moment, spec, status)
 
 
 def _limit(text: str | None) -> Limit:

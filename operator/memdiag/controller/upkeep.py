@@ -18,9 +18,15 @@ from memdiag.controller.options import Keep
 from memdiag.controller.retention import Stub, surplus
 from memdiag.controller.traces import read
 from memdiag.controller.workloads import Workloads
-from memdiag.kube.api import Api, ApiError, ConflictError, NotFoundError
+from memdiag.kube.api import Api, ApiError, ConflictError, NotFoundError, PermanentError, TransientError
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
-from memdiag.kube.memory_diagnosis import Condition, MemoryDiagnosisSpec, MemoryDiagnosisStatus, TargetReference
+from memdiag.kube.memory_diagnosis import (
+    Condition,
+    MemoryDiagnosisSpec,
+    MemoryDiagnosisStatus,
+    TargetReference,
+    status_of,
+)
 from memdiag.kube.pods import Pod
 from memdiag.kube.workload import Workload
 from memdiag.model.identity import diagnosis_name
@@ -38,6 +44,17 @@ _NOBODYS = 3600.0
 _A_PAGE = "50"
 
 
+@dataclass(frozen=True, slots=True)
+class _Outlived:
+    """A diagnosis that nobody needs any more."""
+
+    namespace: str
+    name: str
+    version: str
+    counted: tuple[str, ...]
+    """Names of its incidents."""
+
+
 @dataclass(slots=True)
 class _Seen:
     """What one pass learned of all diagnoses, kept small."""
@@ -46,8 +63,7 @@ class _Seen:
     """Namespace and name of every incident that a diagnosis counts."""
     labels: set[tuple[str, str]] = field(default_factory=set)
     """Namespace and label of every diagnosis."""
-    outlived: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """Namespace, name, resource version and label of diagnoses that nobody needs any more."""
+    outlived: list[_Outlived] = field(default_factory=list)
 
 
 class Upkeep:
@@ -83,9 +99,20 @@ class Upkeep:
             await asyncio.sleep(self._pause)
             try:
                 for subject in await asyncio.to_thread(self.once):
-                    await self._diagnoser.request(subject)
+                    await self._count(subject)
             except ApiError as error:
                 _log.warning("upkeep broke off, it begins anew in %.0f s: %s", self._pause, error)
+            except Exception:  # noqa: BLE001  # what is kept can wait; kills are told meanwhile
+                _log.exception("upkeep failed, it begins anew in %.0f s", self._pause)
+
+    async def _count(self, subject: Subject) -> None:
+        """Have the incidents diagnosed that nobody counted. Raises TransientError."""
+        try:
+            await self._diagnoser.request(subject)
+        except TransientError:
+            raise
+        except Exception:  # noqa: BLE001  # one diagnosis that cannot be written must not stop the others
+            _log.exception("diagnosis %s/%s cannot be written", subject.namespace, subject.name)
 
     def once(self) -> list[Subject]:
         """Do one pass; return what lost incidents are about, to be diagnosed. Blocks; raises ApiError."""
@@ -106,22 +133,25 @@ class Upkeep:
         for page in self._api.pages(DIAGNOSIS.path(), {"limit": _A_PAGE}):
             for item in page.get("items") or ():
                 try:
-                    spec = MemoryDiagnosisSpec.model_validate(item["spec"])
-                    status = MemoryDiagnosisStatus.model_validate(item.get("status") or {})
+                    self._look_at(item, seen, spaces, now)
                 except ValueError as error:
                     _log.warning("diagnosis %s cannot be read: %s", item["metadata"]["name"], error)
-                    continue
-                metadata = item["metadata"]
-                namespace = str(metadata["namespace"])
-                label = diagnosis_name(spec.target_ref.kind, spec.target_ref.name, spec.container)
-                seen.labels.add((namespace, label))
-                seen.counted.update((namespace, name) for name in (status.kills.counted if status.kills else ()))
-                if _outlived(metadata, status, now):
-                    version = str(metadata["resourceVersion"])
-                    seen.outlived.append((namespace, str(metadata["name"]), version, label))
-                else:
-                    self._resolve(item, spec, status, spaces.get(namespace, ()))
+                except PermanentError as error:
+                    _log.warning("diagnosis %s is left as it is: %s", item["metadata"]["name"], error)
         return seen
+
+    def _look_at(self, item: dict[str, Any], seen: _Seen, spaces: Mapping[str, Sequence[Pod]], now: float) -> None:
+        metadata, spec = item["metadata"], MemoryDiagnosisSpec.model_validate(item["spec"])
+        namespace = str(metadata["namespace"])
+        seen.labels.add((namespace, diagnosis_name(spec.target_ref.kind, spec.target_ref.name, spec.container)))
+        status = status_of(item)
+        counted = () if status.kills is None else status.kills.counted
+        seen.counted.update((namespace, name) for name in counted)
+        if _outlived(metadata, status, now):
+            version = str(metadata["resourceVersion"])
+            seen.outlived.append(_Outlived(namespace, str(metadata["name"]), version, counted))
+        else:
+            self._resolve(item, spec, status, spaces.get(namespace, ()))
 
     def _resolve(
         self, item: dict[str, Any], spec: MemoryDiagnosisSpec, status: MemoryDiagnosisStatus, pods: Sequence[Pod]
@@ -172,18 +202,17 @@ class Upkeep:
 
     def _forget(self, seen: _Seen, incidents: list[Stub]) -> None:
         """Delete outlived diagnoses with their incidents, which `incidents` then lacks."""
-        for namespace, name, version, label in seen.outlived:
+        for old in seen.outlived:
             try:
-                self._api.delete(DIAGNOSIS.path(namespace, name), version)
+                self._api.delete(DIAGNOSIS.path(old.namespace, old.name), old.version)
             except ConflictError as error:
                 _log.info("diagnosis changed meanwhile, it is kept: %s", error)
                 continue
             self._metrics.retention.labels(Retention.AGE).inc()
-            for one in [one for one in incidents if (one.namespace, one.diagnosis) == (namespace, label)]:
-                if (namespace, one.name) in seen.counted:
-                    self._api.delete(INCIDENT.path(namespace, one.name))
-                    self._metrics.retention.labels(Retention.AGE).inc()
-                    incidents.remove(one)
+            for one in [one for one in incidents if one.namespace == old.namespace and one.name in old.counted]:
+                self._api.delete(INCIDENT.path(one.namespace, one.name))
+                self._metrics.retention.labels(Retention.AGE).inc()
+                incidents.remove(one)
 
     def _prune(self, seen: _Seen, incidents: list[Stub]) -> None:
         old = self._wall() - _NOBODYS

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from memdiag.kube.alert import Alert
 from memdiag.kube.fields import (
@@ -208,3 +209,22 @@ class MemoryDiagnosis(Shape):
 
     spec: MemoryDiagnosisSpec
     status: MemoryDiagnosisStatus | None = None
+
+
+_ACCOUNTS = frozenset({"kills", "alert"})
+
+
+def status_of(item: Mapping[str, Any]) -> MemoryDiagnosisStatus:
+    """Return the status of a MemoryDiagnosis object.
+
+    What another version of memdiag wrote in words of its own, such as a mechanism, is left out: the next verdict says
+    it anew. Raises ValueError when the account of kills, or of what people were told, cannot be read.
+    """
+    stored = item.get("status") or {}
+    try:
+        return MemoryDiagnosisStatus.model_validate(stored)
+    except ValidationError as error:
+        unknown = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+        if unknown & _ACCOUNTS:
+            raise
+        return MemoryDiagnosisStatus.model_validate({key: each for key, each in stored.items() if key not in unknown})

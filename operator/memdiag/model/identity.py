@@ -47,3 +47,9 @@ def diagnosis_name(kind: str, workload: str, container: str) -> str:
     if len(plain) <= _LONGEST_NAME and _label(plain) == plain:
         return plain
     return _named(plain, _digest("diagnosis", kind, workload, container))
+
+
+def second_diagnosis_name(kind: str, workload: str, container: str) -> str:
+    """Return the diagnosis's name where another has the first one: `a` with `b-c` and `a-b` with `c` read alike."""
+    plain = f"{kind}-{workload}-{container}".lower()
+    return _named(plain, _digest("second diagnosis", kind, workload, container))
