@@ -60,6 +60,7 @@ class Shop:
         self.metrics = Metrics()
         chosen = how.pop("chosen", lambda _namespace: True)
         installation = how.pop("installation", None)
+        wall = how.pop("wall", lambda: NOW)
         self.clock = Clock()
         self.diagnoser = Diagnoser(self.api, judge, wall=lambda: NOW, clock=self.clock)
         self.witness = SecondWitness(
@@ -81,6 +82,7 @@ class Shop:
             synced=lambda: self.synced,
             clock=self.clock,
             metrics=self.metrics,
+            wall=wall,
             chosen=chosen,
             installation=installation,
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from memdiag.controller.diagnoser import subject_of
+from memdiag.controller.metrics import ReportOutcome
 from memdiag.kube.api import Body, ConflictError, JsonObject, TransientError
 from memdiag.kube.kinds import DIAGNOSIS, REPORT
 from memdiag.model.kill import LimitHit
@@ -22,7 +23,6 @@ from tests.controller.support import (
     MemoryApi,
     ended,
     identity,
-    pod_object,
     report,
     report_object,
     running,
@@ -399,68 +399,68 @@ def test_the_incidents_of_another_container_are_not_judged() -> None:
     assert totals == {"app": 1, "proxy": 1}
 
 
-def test_workloads_and_containers_whose_names_read_alike_have_a_diagnosis_each() -> None:
-    shop = Shop()
-    names = (("web", "api-server"), ("web-api", "server"))
+def test_a_report_whose_pod_never_shows_is_given_up_after_a_day() -> None:
+    now = [NOW]
+    shop = Shop(wall=lambda: now[0])
+    created = {"creationTimestamp": "2023-11-14T22:13:20Z"}
 
     async def scene() -> None:
         async with shop.at_work():
-            for number, (pod, container) in enumerate(names * 2, 0x100):
-                body = pod_object("shop", pod, [container], None)
-                body["metadata"]["uid"] = f"uid-{pod}"
-                body["status"] = {"containerStatuses": [running(container, identity(number * 16))]}
-                shop.book.changed(body)
-                told = report_object(f"kill-{number}", report(f"uid-{pod}", identity(number * 16), NOW + number))
-                shop.api.put(REPORT.path(OWN_NAMESPACE, f"kill-{number}"), told)
+            told = report_object("kill-1", report("uid-gone", identity(1), NOW))
+            told["metadata"].update(created)
+            shop.api.put(REPORT.path(OWN_NAMESPACE, "kill-1"), told)
+            shop.worker.put(told)
+            await asyncio.sleep(0.1)
+            assert not shop.done()
+            assert shop.worker.oldest_age() == 0
+            now[0] += 25 * 3600
+            shop.worker.pod_changed("uid-gone")
+            await until(shop.done)
+
+    asyncio.run(scene())
+    assert shop.metrics.reports.labels(ReportOutcome.POD_GONE)._value.get() == 1
+    assert shop.incidents == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_learned_of_a_kill_after_its_incident_was_written_makes_no_second_one(restart: bool) -> None:
+    shop = Shop(api := Shaky())
+    shop.pod(running("app", identity(1)), running("proxy", identity(16)), names=("app", "proxy"))
+
+    async def scene() -> None:
+        nonlocal shop
+        async with shop.at_work():
+            shop.report(1, container_died=None)
+            await asyncio.sleep(0.1)
+            shop.clock.now += 31
+            shop.worker.pod_changed("uid-1")
+            await until(lambda: shop.worker.oldest_age() >= 31)
+            end = ended("app", identity(1), "Error", 137)
+            if not restart:
+                shop.pod(end, running("proxy", identity(16)), names=("app", "proxy"))
+                api.shaky = False
+                await until(shop.done)
+        if restart:
+            api.shaky = False
+            told = shop.named("memoryreports")[0]
+            shop = Shop(api)
+            shop.witness.load()
+            shop.pod(end, running("proxy", identity(16)), names=("app", "proxy"))
+            async with shop.at_work():
                 shop.worker.put(told)
                 await until(shop.done)
 
     asyncio.run(scene())
-    found = {item["metadata"]["name"]: item for item in shop.named("memorydiagnoses")}
-    assert len({item["metadata"]["labels"]["memdiag.dev/diagnosis"] for item in shop.incidents}) == 1
-    assert len(found) == 2
-    assert {(one["spec"]["targetRef"]["name"], one["spec"]["container"]) for one in found.values()} == set(names)
-    assert [one["status"]["kills"]["total"] for one in found.values()] == [2, 2]
+    assert [incident["spec"]["kill"]["kind"] for incident in shop.incidents] == ["ProcessKilled"]
+    assert shop.total == 1
 
 
-def test_a_diagnosis_that_a_user_points_elsewhere_is_about_that_and_no_kill_is_lost() -> None:
-    shop = Shop()
-    shop.pod(running("app", identity(1)))
-    path = DIAGNOSIS.path("shop", "pod-web-app")
+class Shaky(MemoryApi):
+    """Makes no diagnosis for a while."""
 
-    async def scene() -> None:
-        async with shop.at_work():
-            shop.report(1)
-            await until(shop.done)
-            shop.api.objects[path]["spec"]["targetRef"]["name"] = "other"
-            shop.diagnoser.write(subject_of(shop.api.objects[path]))
-            shop.report(2)
-            await until(shop.done)
-            shop.diagnoser.write(subject_of(shop.api.objects[path]))
+    shaky = True
 
-    asyncio.run(scene())
-    assert len(shop.incidents) == 2
-    mine = [item for item in shop.named("memorydiagnoses") if item["spec"]["targetRef"]["name"] == "web"]
-    assert [item["status"]["kills"]["total"] for item in mine] == [2]
-
-
-def test_what_another_version_wrote_or_a_node_made_up_does_not_stop_the_count() -> None:
-    shop = Shop()
-    shop.pod(running("app", identity(1)))
-    path = DIAGNOSIS.path("shop", "pod-web-app")
-
-    async def scene() -> None:
-        async with shop.at_work():
-            shop.report(1, fold=FoldedKills(2**53 - 1, NOW, NOW + 1))
-            shop.report(2, ordinal=2)
-            await until(shop.done)
-            shop.api.objects[path]["status"]["mechanism"] = "OfAnotherVersion"
-            early = report_object("kill-3", report("uid-1", identity(3), NOW))
-            early["spec"]["kill"]["time"] = "0001-01-01T00:00:00+01:00"
-            shop.api.put(REPORT.path(OWN_NAMESPACE, "kill-3"), early)
-            shop.worker.put(early)
-            await until(shop.done)
-
-    asyncio.run(scene())
-    assert shop.total == 2**53 - 1
-    assert "mechanism" not in shop.api.objects[path]["status"]
+    def create(self, path: str, body: Body) -> JsonObject:
+        if self.shaky and "/memorydiagnoses" in path:
+            raise TransientError(path, 503)
+        return super().create(path, body)

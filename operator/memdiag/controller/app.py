@@ -272,7 +272,7 @@ class Operator:
     def _add_gauges(self) -> None:
         for name, read in (
             ("memdiag_report_queue_depth", self._worker.depth),
-            ("memdiag_report_queue_age_seconds", self._worker.queue_age),
+            ("memdiag_report_queue_age_seconds", self._worker.oldest_age),
             ("memdiag_pods", lambda: len(self._book)),
             ("memdiag_events_waiting", self._events.waiting),
             ("memdiag_alerts_waiting", lambda: 0 if self._alerting is None else self._alerting.waiting()),

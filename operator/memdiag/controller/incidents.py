@@ -154,7 +154,7 @@ def _kind(report: MemoryReportSpec, *, died: bool) -> KillKind:
     return KillKind.CONTAINER_KILLED if died else KillKind.PROCESS_KILLED
 
 
-def _name(report: MemoryReportSpec, pod: Pod, container: str, *, died: bool) -> str:
+def name_of(report: MemoryReportSpec, pod: Pod, container: str, *, died: bool) -> str:
     """Return an incident's name. The end of a container is one, that of a container nobody knows may be any's."""
     is_the_end = died and report.fold is None and report.container_id != UNKNOWN_CONTAINER_ID
     return incident_name(pod.name, container, pod.uid, report.container_id, None if is_the_end else report.ordinal)
@@ -260,7 +260,7 @@ def from_report(
         history=history,
         missing=tuple(missing),
     )
-    name = _name(report, pod, resolved.name, died=died)
+    name = name_of(report, pod, resolved.name, died=died)
     return api_object(name, pod, diagnosis_name(workload.kind, workload.name, resolved.name), spec)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from memdiag.controller.traces import Incident
 from memdiag.kube.fields import LARGEST_INTEGER
 from memdiag.kube.memory_diagnosis import MOST_COUNTED, MOST_FORGOTTEN, MOST_RECENT, Kills, RecentKill
+from memdiag.model.identity import incident_key
 from memdiag.model.report import from_rfc3339, rfc3339
 
 KEPT_INCIDENTS = 20
@@ -34,10 +35,10 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
     """
     by_name = {incident.name: incident for incident in incidents}
     counted = [name for name in before.counted if name in by_name]
-    gone = [_digest(name) for name in before.counted if name not in by_name]
+    gone = [incident_key(name) for name in before.counted if name not in by_name]
     forgotten = (*(one for one in before.forgotten if one not in gone), *gone)[-MOST_FORGOTTEN:]
     known = set(counted)
-    again = [one.name for one in incidents if one.name not in known and _digest(one.name) in forgotten]
+    again = [one.name for one in incidents if one.name not in known and incident_key(one.name) in forgotten]
     known.update(again)
     waiting = sorted((one for one in incidents if one.name not in known), key=lambda one: one.time)
     fresh = waiting[: MOST_COUNTED - len(counted)]
@@ -69,8 +70,4 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
 
 def counted(kills: Kills, name: str) -> bool:
     """Say whether an incident is part of the account, also one that is gone."""
-    return name in kills.counted or _digest(name) in kills.forgotten
-
-
-def _digest(name: str) -> str:
-    return name[-10:]
+    return name in kills.counted or incident_key(name) in kills.forgotten

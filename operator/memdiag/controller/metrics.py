@@ -35,7 +35,7 @@ _ALERT_HISTOGRAM = (
 )
 _GAUGES = {
     "memdiag_report_queue_depth": "Reports that are under way.",
-    "memdiag_report_queue_age_seconds": "For how long the longest due report has been waiting to be worked off.",
+    "memdiag_report_queue_age_seconds": "For how long a report has been due, or failed again and again, at most.",
     "memdiag_pods": "Pods that the operator follows.",
     "memdiag_events_waiting": "Events that wait to be written.",
     "memdiag_alerts_waiting": "Diagnoses whose message waits to be sent.",
@@ -51,6 +51,7 @@ class ReportOutcome(StrEnum):
     REFUSED = "refused"
     DESELECTED = "deselected"
     NAMESPACE_GONE = "namespace_gone"
+    POD_GONE = "pod_gone"
     FORECAST = "forecast"
     NO_ALARM = "no_alarm"
     STALE = "stale"

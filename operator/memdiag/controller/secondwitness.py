@@ -103,6 +103,10 @@ class SecondWitness:
         if end is not None:
             self._fill(end)
 
+    def knows(self, container_id: str) -> bool:
+        """Say whether a run has an incident already. May be called from any thread."""
+        return container_id in self._known
+
     def ended(self, end: Ended) -> None:
         """Take in a container's end."""
         self._fill(end.termination)

@@ -25,6 +25,8 @@ from memdiag.kube.memory_incident import Source
 from memdiag.kube.memory_report import MemoryReportSpec, ReportSpec, TrendReportSpec
 from memdiag.kube.pods import Pod
 from memdiag.kube.workload import Workload
+from memdiag.model.identity import incident_key
+from memdiag.model.report import from_rfc3339
 
 _log = logging.getLogger(__name__)
 _UNDER_WAY = 1_000
@@ -37,9 +39,15 @@ _LOOK_AGAIN = 1.0
 _UNRESOLVED = 600.0
 """Seconds after which a report that cannot be resolved is tried slowly."""
 _SLOWLY = 300.0
+_NO_SUCH_POD = 24 * 3600.0
+"""Seconds after which a report of a pod that the API does not show is given up: it went while no operator looked."""
 _LONGEST_PAUSE = 15.0
 _MANY, _WITHIN = 20, 2.0
 """So many reports within so many seconds, or so many without an incident yet, are more than there can be verdicts."""
+
+
+_Recorded = tuple[ReportOutcome, Subject | None, str | None]
+"""What became of a report, what is to be diagnosed, and the incident that the diagnosis is to count."""
 
 
 @dataclass(slots=True)
@@ -53,19 +61,21 @@ class _Item:
     """It tells of a trend, not of a kill."""
     pod_uid: str
     container_id: str
+    made: float
+    """Unix seconds."""
     since: float
     due: float
     attempts: int = 0
+    recorded: _Recorded | None = None
+    """Set once its incident is written: what the pod's status shows later makes no other kill of it."""
+    failing: bool = False
+    """The last attempt failed, unlike one that waits for what is not known yet."""
     timer: asyncio.TimerHandle | None = None
     warned: bool = False
 
     def spec(self) -> Any:
         """Return the report's spec."""
         return json.loads(zlib.decompress(self.packed))
-
-
-_Recorded = tuple[ReportOutcome, Subject | None, str | None]
-"""What became of a report, what is to be diagnosed, and the incident that the diagnosis is to count."""
 
 
 class _NotYetError(Exception):
@@ -88,6 +98,7 @@ class Worker:
         *,
         synced: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         metrics: Metrics | None = None,
         chosen: Callable[[str], bool] = lambda _namespace: True,
         installation: Installation | None = None,
@@ -99,6 +110,7 @@ class Worker:
         self._witness = witness
         self._synced = synced
         self._clock = clock
+        self._wall = wall
         self._metrics = metrics or Metrics()
         self._chosen = chosen
         self._installation = installation
@@ -114,12 +126,14 @@ class Worker:
         name, spec = report["metadata"]["name"], report["spec"]
         if name not in self._items:
             now, packed = self._clock(), zlib.compress(json.dumps(spec).encode(), 1)
+            made = report["metadata"].get("creationTimestamp")
             self._items[name] = _Item(
                 namespace=report["metadata"]["namespace"],
                 packed=packed,
                 trend=forecasts.is_trend(spec),
                 pod_uid=spec["podUID"],
                 container_id=spec["containerID"],
+                made=self._wall() if made is None else from_rfc3339(made),
                 since=now,
                 due=now,
             )
@@ -154,6 +168,12 @@ class Worker:
         now = self._clock()
         return max((now - item.due for item in list(self._items.values()) if item.timer is None), default=0.0)
 
+    def oldest_age(self) -> float:
+        """Return the same, or for how many seconds the oldest report has been there that fails again and again."""
+        now = self._clock()
+        failing = max((now - item.since for item in list(self._items.values()) if item.failing), default=0.0)
+        return max(self.queue_age(), failing)
+
     def depth(self) -> int:
         """Return how many reports are under way."""
         return len(self._items)
@@ -173,12 +193,15 @@ class Worker:
             try:
                 await self._handle(name, item)
             except _NotYetError as wait:
+                item.failing = False
                 self._later(name, item, wait.after, str(wait))
             except ApiError as error:
+                item.failing = True
                 after = error.retry_after if isinstance(error, TransientError) else None
                 pause = after if after is not None else min(0.25 * 2**item.attempts, _LONGEST_PAUSE)
                 self._later(name, item, pause, str(error))
             except Exception as error:  # noqa: BLE001  # one unreadable report must not stop the others; it is kept
+                item.failing = True
                 _log.exception("report %s cannot be worked off, it is kept", name)
                 self._later(name, item, _SLOWLY, str(error))
             else:
@@ -206,15 +229,16 @@ class Worker:
     async def _handle(self, name: str, item: _Item) -> None:
         if not self._synced():
             raise _NotYetError("the list of pods is not complete yet", 0.2)
-        self._unrecorded += 1
-        try:
-            async with self._slots:
-                recorded = await (self._forecast(name, item) if item.trend else self._record(name, item))
-        finally:
-            self._unrecorded -= 1
-        if recorded is None:
+        if item.recorded is None:
+            self._unrecorded += 1
+            try:
+                async with self._slots:
+                    item.recorded = await (self._forecast(name, item) if item.trend else self._record(name, item))
+            finally:
+                self._unrecorded -= 1
+        if item.recorded is None:
             return
-        outcome, subject, incident = recorded
+        outcome, subject, incident = item.recorded
         if subject is not None:
             await self._diagnoser.request(subject, incident)
         async with self._slots:
@@ -228,11 +252,14 @@ class Worker:
             return None
         resolved, died = self._resolve(report, pod, patient=self._clock() - item.since < _PATIENCE)
         past = dict(self._book.past_runs(pod.uid))
+        again = self._witness.knows(report.container_id)
 
         def write() -> tuple[dict[str, Any], Workload, ReportOutcome, bool]:
             """Build the incident and deliver it. Blocks."""
             workload = self._workloads.of(pod)
             body = incidents.from_report(report, pod, resolved, workload, past, died=died)
+            if again:
+                body["metadata"]["name"] = self._told_before(body, report, pod)
             return body, workload, *self._deliver(body, report, pod)
 
         try:
@@ -247,6 +274,14 @@ class Worker:
     async def _pod_of(self, name: str, item: _Item, report: ReportSpec) -> Pod | None:
         """Return the pod that a report is about; None when the report was discarded for what it names."""
         pod = self._book.find(report.pod_uid)
+        if pod is None and self._wall() - item.made > _NO_SUCH_POD:
+            _log.warning(
+                "report %s is given up: the API shows no pod %s any more; its container %s had a kill, number %d",
+                name, report.pod_uid, report.container_id, report.ordinal,
+                extra={"k8s.pod.uid": report.pod_uid, "k8s.node.name": report.node},
+            )  # fmt: skip
+            await self._discard(name, item, ReportOutcome.POD_GONE)
+            return None
         if pod is None:
             raise _NotYetError(f"pod {report.pod_uid} is not known", min(0.5 * 2**item.attempts, _LONGEST_PAUSE))
         if not self._chosen(pod.namespace):
@@ -297,6 +332,18 @@ class Worker:
         if died is None and patient:
             raise _NotYetError(f"whether container {resolved.name} of pod {pod.name} ended is not known", _LOOK_AGAIN)
         return resolved, resolve.replaced(report, resolved) if died is None else died
+
+    def _told_before(self, body: Mapping[str, Any], report: MemoryReportSpec, pod: Pod) -> str:
+        """Return the name of the kill's incident: an operator before may have known less of its container. Blocks."""
+        name = str(body["metadata"]["name"])
+        lived_on = incidents.name_of(report, pod, body["spec"]["container"], died=False)
+        same = {incident_key(name), incident_key(lived_on)}
+        query = {"labelSelector": f"{incidents.RUN_LABEL}={incidents.run_label(report.container_id)}"}
+        for page in self._api.pages(INCIDENT.path(pod.namespace), query):
+            for item in page.get("items") or ():
+                if incident_key(item["metadata"]["name"]) in same:
+                    return str(item["metadata"]["name"])
+        return name
 
     def _deliver(self, body: dict[str, Any], report: MemoryReportSpec, pod: Pod) -> tuple[ReportOutcome, bool]:
         """Create the incident; when it exists and lacks the kernel's word, add that.

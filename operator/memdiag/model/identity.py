@@ -41,6 +41,11 @@ def incident_name(pod_name: str, container: str, pod_uid: str, container_id: str
     return _named(f"{pod_name}-{container}", _digest("incident", pod_uid, container_id, which))
 
 
+def incident_key(name: str) -> str:
+    """Return the part of an incident's name that follows from the kill alone, whatever its container is called."""
+    return name[-_HASH_LENGTH:]
+
+
 def diagnosis_name(kind: str, workload: str, container: str) -> str:
     """Return the name of the diagnosis of a workload's container: `<kind>-<workload>-<container>`, hashed when long."""
     plain = f"{kind}-{workload}-{container}".lower()
