@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from memdiag.controller.longhistory import (
     selector,
     step_for,
 )
-from memdiag.controller.prometheus import Series, StoreError
+from memdiag.controller.prometheus import Series, StoreError, TooLongError
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from tests.controller.support import MIB, identity
 
@@ -63,6 +64,16 @@ def test_the_pods_of_a_workload_are_known_by_name(kind: str, pod: str, other: st
     pattern = asked.partition('pod=~"')[2][:-1].replace("\\\\", "\\")
     assert re.fullmatch(pattern, pod)
     assert not re.fullmatch(pattern, other)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "CronJob", "DaemonSet"])
+@pytest.mark.parametrize("length", [20, 45, 46, 47, 50, 57, 58, 63])
+def test_pods_whose_name_was_cut_are_known(kind: str, length: int) -> None:
+    name = "w" * length
+    below = {"Deployment": f"{name}-6d4b75cb6d-", "CronJob": f"{name}-28461230-", "DaemonSet": f"{name}-"}[kind]
+    asked = selector(dataclasses.replace(WEB, kind=kind, workload=name)).partition('pod=~"')[2][:-1]
+    assert re.fullmatch(asked, f"{below[:58]}hwxpq")
+    assert not re.fullmatch(asked, f"{name}-api-hwxpq-hwxpq-1")
 
 
 def test_quotes_cannot_leave_their_place() -> None:
@@ -204,6 +215,55 @@ def test_an_answer_is_used_again_and_a_failure_is_not_waited_for_twice() -> None
     clock.now += SILENT_SECONDS + 1
     store.down = None
     assert asks.extend([trace], WEB)[0] != [trace]
+
+
+def many(pods: int, points: int) -> list[Series]:
+    return [
+        usage(f"web-{pod}", pod, NOW - points * STEP, [float(place) for place in range(points)]) for pod in range(pods)
+    ]
+
+
+def test_what_is_kept_takes_little_memory_and_goes_with_its_time() -> None:
+    clock, store = Time(), Store(many(5, 800))
+    asks = reader(store, clock)
+    once = asks.of(WEB)
+    assert asks.of(WEB) == once
+    tracemalloc.start()
+    try:
+        for number in range(6):
+            asks.of(dataclasses.replace(WEB, workload=f"web-{number}"))
+        kept = tracemalloc.get_traced_memory()[0]
+        assert kept < 6 * 4_000 * 40
+        clock.now += KEPT_SECONDS + 1
+        asks.of(WEB)
+        assert tracemalloc.get_traced_memory()[0] < kept / 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_pods_than_live_now_are_asked_for_at_a_longer_step() -> None:
+    class Long(Store):
+        def over(self, query: str, start: float, end: float, step: int) -> list[Series]:
+            super().over(query, start, end, step)
+            if "working_set" in query and step < 4 * STEP:
+                raise TooLongError("too long")
+            return many(50, 3000 if step < 16 * STEP else 10)
+
+    store = Long([])
+    history = reader(store, Time()).of(dataclasses.replace(WEB, replicas=1))
+    assert len(history.pods) == 50
+    assert [f"[{STEP * longer}s]" in query for longer, query in zip((1, 4, 16), store.asked, strict=False)] == [
+        True
+    ] * 3
+    assert f"[{16 * STEP}s]" in store.asked[3], "limits come no closer than what they bound"
+
+    class Endless(Store):
+        def over(self, query: str, start: float, end: float, step: int) -> list[Series]:
+            raise TooLongError(str(super().over(query, start, end, step)))
+
+    assert reader(Endless([]), Time()).of(WEB).missing == (
+        "long history: prometheus:9090 has too many series of this workload",
+    )
 
 
 def test_series_that_cannot_be_told_apart_are_left_out_and_counted() -> None:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from memdiag.controller.prometheus import Prometheus, Series, StoreError
+from memdiag.controller.packedruns import PackedRun, packed, unpacked
+from memdiag.controller.prometheus import Prometheus, Series, StoreError, TooLongError
 from memdiag.model.trace import Level, Limit, Run, RunEnd, Sample, Trace
 
 WINDOW = 14 * 86400.0
@@ -26,10 +27,13 @@ MOST_POINTS = 20_000
 """Of all pods together: the step grows with the replicas, so that an answer stays small in memory."""
 MOST_SIBLINGS = 20
 KEPT_SECONDS = 600.0
-MOST_KEPT = 64
+MOST_KEPT = 32
+"""Answers: packed, each is half a megabyte at the most."""
 SILENT_SECONDS = 60.0
 """After a failure the store is left alone for so long: a storm of kills does not wait for it."""
 _LIMIT_STEP = 3600
+_LONGER = (1, 4, 16)
+"""By how much the step grows while the answer is too long."""
 _GRACE = 5 * 60.0
 """cAdvisor repeats what it last saw of a dead container for up to so many seconds."""
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -43,6 +47,9 @@ _NAMES = {
     "Pod": r"{}",
 }
 """How a workload's pods are called; those of kinds that are not known begin with its name."""
+_UNCUT = {"Deployment": 46, "CronJob": 46, "ReplicaSet": 57, "DaemonSet": 57, "Job": 57}
+_LONGEST_HEAD, _RANDOM = 58, 5
+"""The API server cuts what a pod's name is made from to 58 characters, and adds five of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,18 @@ class LongHistory:
 
 def selector(question: Question) -> str:
     """Return the label matchers of the workload's container."""
-    name = re.escape(question.workload).replace(r"\-", "-")
-    pods = _NAMES.get(question.kind, r"{}-.+").format(name)
+    name, most = question.workload, _LONGEST_HEAD
+    pods = _NAMES.get(question.kind, r"{}-.+").format(_escaped(name))
+    if len(name) > _UNCUT.get(question.kind, len(name)):
+        head = f"{name}-" if len(name) < most else name[:most]
+        pods = f"{pods}|{_escaped(head)}[a-z0-9]{{{most + _RANDOM - len(head)}}}"
     values = {"namespace": question.namespace, "container": question.container}
     words = [f"{label}={_quoted(value)}" for label, value in values.items()]
     return ",".join([*words, f"pod=~{_quoted(pods)}"])
+
+
+def _escaped(text: str) -> str:
+    return re.escape(text).replace(r"\-", "-")
 
 
 def _quoted(text: str) -> str:
@@ -198,6 +212,20 @@ def _filled(run: Run, longer: Sequence[Run]) -> Run:
     return replace(run, samples=samples, started=run.started if run.started is not None else store.started)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until: float
+    pods: Mapping[str, tuple[PackedRun, ...]]
+    missing: tuple[str, ...]
+
+    def history(self) -> LongHistory:
+        return LongHistory({pod: tuple(map(unpacked, runs)) for pod, runs in self.pods.items()}, self.missing)
+
+
+def _kept(found: LongHistory, until: float) -> _Kept:
+    return _Kept(until, {pod: tuple(map(packed, runs)) for pod, runs in found.pods.items()}, found.missing)
+
+
 class HistoryReader:
     """Asks the store, each answer kept for ten minutes. May be called from any thread."""
 
@@ -211,7 +239,7 @@ class HistoryReader:
         self._wall = wall
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Question, tuple[float, LongHistory]] = OrderedDict()
+        self._kept: OrderedDict[Question, _Kept] = OrderedDict()
         self._silent: tuple[float, str] | None = None
 
     def extend(self, traces: Sequence[Trace], question: Question) -> tuple[list[Trace], tuple[str, ...]]:
@@ -224,8 +252,8 @@ class HistoryReader:
         now = self._clock()
         with self._lock:
             kept = self._kept.get(question)
-            if kept is not None and now < kept[0]:
-                return kept[1]
+            if kept is not None and now < kept.until:
+                return kept.history()
             if self._silent is not None and now < self._silent[0]:
                 return LongHistory({}, (self._silent[1],))
         try:
@@ -236,29 +264,44 @@ class HistoryReader:
                 self._silent = now + SILENT_SECONDS, said
             return LongHistory({}, (said,))
         with self._lock:
-            self._kept[question] = now + KEPT_SECONDS, found
+            self._kept[question] = _kept(found, now + KEPT_SECONDS)
             self._kept.move_to_end(question)
-            while len(self._kept) > MOST_KEPT:
+            while len(self._kept) > MOST_KEPT or next(iter(self._kept.values())).until <= now:
                 self._kept.popitem(last=False)
         return found
 
     def _asked(self, question: Question) -> LongHistory:
-        now, chosen, step = self._wall(), selector(question), step_for(question.replicas)
+        now, chosen = self._wall(), selector(question)
 
         def over(metric: str, step: int) -> list[Series]:
             query = f"max by (pod,id,name) (max_over_time({metric}{{{chosen}}}[{step}s]))"
             return self._store.over(query, now - WINDOW, now, step)
 
-        usage = over("container_memory_working_set_bytes", step)
+        usage, step = self._usage(over, step_for(question.replicas))
         if not usage:
             return LongHistory({}, (f"long history: {self._store.name} has no series of this workload",))
         window = f"{WINDOW:.0f}s"
         starts = f"max by (pod,id,name) (last_over_time(container_start_time_seconds{{{chosen}}}[{window}]))"
         restarts = f"max by (pod) (max_over_time(kube_pod_container_status_restarts_total{{{chosen}}}[{window}]))"
         pods = runs_of(
-            usage, over("container_spec_memory_limit_bytes", _LIMIT_STEP), self._store.at(starts, now), now, step
+            usage,
+            over("container_spec_memory_limit_bytes", max(_LIMIT_STEP, step)),
+            self._store.at(starts, now),
+            now,
+            step,
         )
         return LongHistory(pods, tuple(_lacking(pods, self._store.at(restarts, now), usage)))
+
+    def _usage(self, over: Callable[[str, int], list[Series]], step: int) -> tuple[list[Series], int]:
+        """Return the usage and its step (seconds): two weeks may have seen many more pods than live now."""
+        for longer in _LONGER:
+            try:
+                found = over("container_memory_working_set_bytes", step * longer)
+            except TooLongError:
+                continue
+            if sum(len(series.points) for series in found) <= 2 * MOST_POINTS:
+                return found, step * longer
+        raise TooLongError(f"{self._store.name} has too many series of this workload")
 
 
 def _lacking(pods: Mapping[str, Sequence[Run]], restarts: Iterable[Series], usage: Sequence[Series]) -> Iterable[str]:

@@ -202,7 +202,7 @@ class SurroundingsReader:
         with self._lock:
             self._kept[path] = now + KEPT_SECONDS, answer
             self._kept.move_to_end(path)
-            while len(self._kept) > MOST_KEPT:
+            while len(self._kept) > MOST_KEPT or next(iter(self._kept.values()))[0] <= now:
                 self._kept.popitem(last=False)
         return answer
 
