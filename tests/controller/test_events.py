@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 
 from memdiag.controller.diagnoser import Subject, Written
-from memdiag.controller.events import LONGEST_NOTE, Events, events_of, note
+from memdiag.controller.events import LONGEST_NOTE, Events, event_name, events_of, note
 from memdiag.controller.metrics import EventOutcome, Metrics
 from memdiag.controller.traces import Incident
 from memdiag.kube.api import Api, NotFoundError, PermanentError, TransientError
@@ -36,6 +37,12 @@ def status(**changes: Any) -> MemoryDiagnosisStatus:
 
 def written(*fresh: Incident, older: tuple[Incident, ...] = (), **changes: Any) -> Written:
     return Written(SUBJECT, "deployment-web-app", "uid-diagnosis", status(**changes), (*older, *fresh), fresh)
+
+
+@pytest.mark.parametrize("cut", ["-", ".", "-."])
+def test_a_name_that_is_cut_stays_one(cut: str) -> None:
+    name = event_name("uid", "w" * (200 - len(cut)) + cut + "web", "uid-1")
+    assert re.fullmatch(r"w+\.[0-9a-f]{16}", name)
 
 
 def test_a_kill_is_an_event_on_its_pod_and_on_the_workload() -> None:

@@ -21,6 +21,7 @@ from memdiag.controller.upkeep import LIFE, Upkeep
 from memdiag.controller.workloads import Workloads
 from memdiag.kube.kinds import DIAGNOSIS, INCIDENT
 from memdiag.kube.workload import Workload
+from memdiag.model.report import from_rfc3339
 from tests.controller.shop import until, verdict
 from tests.controller.support import MemoryApi, identity, pod_object, running
 from tests.controller.test_diagnoses import incident_object
@@ -328,3 +329,33 @@ def test_the_loop_outlives_a_diagnosis_that_always_fails() -> None:
             await loop
 
     asyncio.run(scene())
+
+
+def test_a_change_is_not_undone_because_the_kills_incident_is_not_kept() -> None:
+    house = House()
+    house.pod()
+    house.kill(1)
+    house.leave()
+    house.pod(revision="def")
+    house.upkeep.once()
+    assert house.resolved()[:2] == ("Unknown", "WorkloadChanged")
+    for path in [path for path in house.api.objects if "/memoryincidents/" in path]:
+        house.api.delete(path)
+    house.upkeep.once()
+    assert house.resolved()[:2] == ("Unknown", "WorkloadChanged")
+    house.now += 25 * HOUR
+    house.upkeep.once()
+    assert house.resolved()[:2] == ("True", "QuietSinceChange")
+
+
+def test_a_node_whose_clock_is_ahead_does_not_have_the_last_word() -> None:
+    house = House()
+    ahead = house.incident(1, when=NOW + 365 * 24 * HOUR, created=NOW)
+    house.api.objects[f"{INCIDENT.path('shop')}/{ahead}"]["spec"]["limits"]["limit"] = "64Mi"
+    house.diagnoser.write(SUBJECT)
+    house.now += HOUR
+    house.kill(2)
+    status = house.api.get(PATH)["status"]
+    assert from_rfc3339(status["kills"]["lastTime"]) == NOW + HOUR
+    assert [kill["incident"] == ahead for kill in status["kills"]["recent"]] == [False, True]
+    assert status["limit"] == "128Mi"

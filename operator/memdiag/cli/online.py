@@ -47,7 +47,7 @@ def diagnosis(target: Target, name: str) -> View:
 
 def incidents_of(target: Target, found: View) -> list[Incident]:
     """Return the incidents that are kept of a diagnosis's container, oldest first. Raises ApiError."""
-    return sorted(diagnoser.incidents_of(target.api, subject_of(found.item)), key=lambda one: one.time)
+    return sorted(diagnoser.incidents_of(target.api, subject_of(found.item)), key=lambda one: one.when)
 
 
 def _bytes(quantity: str | None) -> int | None:

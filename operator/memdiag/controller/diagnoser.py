@@ -422,7 +422,7 @@ class Diagnoser:
 
     def _judge(self, subject: Subject, spec: MemoryDiagnosisSpec, incidents: list[Incident]) -> Diagnosis:
         try:
-            last = max(incidents, key=lambda incident: incident.time)
+            last = max(incidents, key=lambda incident: incident.when)
             hit = None if last.limit_hit is LimitHit.UNKNOWN else last.limit_hit
             alike = self._alike(last.spec.pod.uid)
             workload = subject.workload

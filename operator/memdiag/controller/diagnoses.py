@@ -165,7 +165,7 @@ def status(
             else conditions(before.conditions, None, kills, generation, now)
         )
         return before.model_copy(update={"observed_generation": generation, "kills": kills, "conditions": kept})
-    newest = max(incidents, key=lambda incident: incident.time).spec if incidents else None
+    newest = max(incidents, key=lambda incident: incident.when).spec if incidents else None
     old = newest is not None and newest.found_before_install
     summary = found.summary[: 1024 - len(_OLD)] + _OLD if old else found.summary
     return MemoryDiagnosisStatus(

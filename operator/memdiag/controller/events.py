@@ -29,6 +29,7 @@ REASON = "OOMDiagnosed"
 REASON_EVICTED = "MemoryEvictionDiagnosed"
 COMPONENT = "memdiag"
 REPORTING_CONTROLLER = "memdiag.dev/operator"
+_MOST_COUNTED = 2**31 - 1
 _PER_MINUTE = 60
 _AT_ONCE = 30
 _MOST_WAITING = 1_000
@@ -57,7 +58,8 @@ def note(container: str, diagnosis: str, status: MemoryDiagnosisStatus, *, evict
 def event_name(diagnosis_uid: str, about: str, uid: str) -> str:
     """Return the one name of a diagnosis's Event on an object."""
     digest = hashlib.sha256(f"{diagnosis_uid}\0{uid}".encode()).hexdigest()[:16]
-    return f"{about[:200]}.{digest}"
+    head = about[:200].rstrip("-.")
+    return f"{head}.{digest}"
 
 
 def second(moment: float) -> str:
@@ -86,9 +88,9 @@ def _event(
         "message": note(written.subject.container, written.name, written.status, evicted=evicted),
         "type": "Warning",
         "action": "Diagnose",
-        "count": max(count, 1),
-        "firstTimestamp": second(kills[0].time),
-        "lastTimestamp": second(kills[-1].time),
+        "count": min(max(count, 1), _MOST_COUNTED),
+        "firstTimestamp": second(kills[0].when),
+        "lastTimestamp": second(kills[-1].when),
         "source": {"component": COMPONENT},
         "reportingComponent": REPORTING_CONTROLLER,
         "reportingInstance": instance[:128],
@@ -100,7 +102,7 @@ def events_of(written: Written, instance: str) -> Iterator[dict[str, Any]]:
     fresh = [kill for kill in written.fresh if not kill.spec.found_before_install]
     if not fresh:
         return
-    oldest_first = sorted(written.incidents, key=lambda kill: kill.time)
+    oldest_first = sorted(written.incidents, key=lambda kill: kill.when)
     workload = written.subject.workload
     if workload.uid is not None and workload.kind != "Pod":
         regarding = {

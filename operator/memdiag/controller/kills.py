@@ -40,13 +40,13 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
     known = set(counted)
     again = [one.name for one in incidents if one.name not in known and incident_key(one.name) in forgotten]
     known.update(again)
-    waiting = sorted((one for one in incidents if one.name not in known), key=lambda one: one.time)
+    waiting = sorted((one for one in incidents if one.name not in known), key=lambda one: one.when)
     fresh = waiting[: MOST_COUNTED - len(counted)]
     counted += [incident.name for incident in fresh]
     recent = {kill.incident: kill for kill in before.recent}
     for incident in fresh:
         recent[incident.name] = RecentKill(
-            time=rfc3339(incident.time),
+            time=rfc3339(incident.when),
             pod=incident.spec.pod.name,
             kind=incident.spec.kill.kind,
             incident=incident.name,
@@ -63,7 +63,7 @@ def tally(before: Kills, incidents: Sequence[Incident], keep: int = KEPT_INCIDEN
             before.before_install + sum(one.kills for one in fresh if one.spec.found_before_install), LARGEST_INTEGER
         ),
     )
-    oldest_first = sorted(counted, key=lambda name: by_name[name].time)
+    oldest_first = sorted(counted, key=lambda name: by_name[name].when)
     beyond = max(len(incidents) - len(again) - keep, 0)
     return Tally(kills, len(waiting) - len(fresh), (*again, *oldest_first[:beyond]))
 

@@ -267,7 +267,7 @@ class SecondWitness:
         spec = body["spec"]
         kept = incidents_of(self._api, subject)
         moment = from_rfc3339(spec["kill"]["time"])
-        oldest = min((incident.time for incident in kept), default=moment)
+        oldest = min((incident.when for incident in kept), default=moment)
         if len(kept) >= self._diagnoser.keep and moment < oldest:
             return None
         if self._installation is not None:

@@ -18,6 +18,8 @@ from memdiag.model.report import from_rfc3339
 from memdiag.model.runtime import SETTINGS
 from memdiag.model.trace import Level, Limit, Pressure, Run, RunEnd, Trace, TraceKill, Victim
 
+_SKEW = 60.0
+"""Seconds that clocks of a cluster may differ."""
 _FARTHEST = from_rfc3339("9999-01-01T00:00:00Z")
 
 
@@ -27,9 +29,20 @@ class Incident:
 
     name: str
     time: float
-    """Unix seconds of the kill."""
+    """Unix seconds of the kill, by its node's clock."""
     spec: MemoryIncidentSpec
     status: MemoryIncidentStatus
+    created: float | None = None
+    """Unix seconds of the incident, by the API server's clock."""
+
+    @property
+    def when(self) -> float:
+        """Unix seconds by which kills of all nodes are put in order: none was after its incident.
+
+        A node whose clock is a day ahead would else have the last word for a day.
+        """
+        ahead = self.created is not None and self.time > self.created + _SKEW
+        return self.created if ahead and self.created is not None else self.time
 
     @property
     def limit_hit(self) -> LimitHit:
@@ -65,7 +78,8 @@ def read(item: Mapping[str, Any]) -> Incident:
     moment = from_rfc3339(spec.kill.time)
     if not 0 <= moment < _FARTHEST:
         raise ValueError(f"no clock shows {spec.kill.time}")
-    return Incident(item["metadata"]["name"], moment, spec, status)
+    created = item["metadata"].get("creationTimestamp")
+    return Incident(item["metadata"]["name"], moment, spec, status, None if created is None else from_rfc3339(created))
 
 
 def _limit(text: str | None) -> Limit:
@@ -229,7 +243,7 @@ def traces(namespace: str, incidents: Iterable[Incident]) -> list[Trace]:
     Raises ValueError when a history is malformed.
     """
     pods: dict[str, list[Incident]] = {}
-    for incident in sorted(incidents, key=lambda one: one.time):
+    for incident in sorted(incidents, key=lambda one: one.when):
         pods.setdefault(incident.spec.pod.uid, []).append(incident)
-    newest_first = sorted(pods.values(), key=lambda group: group[-1].time, reverse=True)
+    newest_first = sorted(pods.values(), key=lambda group: group[-1].when, reverse=True)
     return [_trace(namespace, group) for group in newest_first]

@@ -167,7 +167,10 @@ class Upkeep:
             return
         namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
         newest = kills.recent[0].incident if kills.recent else None
-        changed = resolution.change(self._killed(namespace, newest, status), own, spec.container)
+        killed = self._killed(namespace, newest)
+        changed = resolution.change(killed or resolution.Facts(status.limit, None, None), own, spec.container)
+        if killed is None and changed is None and before.reason == resolution.CHANGED:
+            changed = "how it ran before is not kept any more"
         last = from_rfc3339(kills.last_time)
         turned = resolution.advance(before, changed, last_kill=last, quiet=self._quiet, now=self._wall())
         if turned is None:
@@ -189,16 +192,15 @@ class Upkeep:
             return False
         return _is(self._workloads.of(pod), target)
 
-    def _killed(self, namespace: str, newest: str | None, status: MemoryDiagnosisStatus) -> resolution.Facts:
-        """Return how the container ran that was killed last, as far as that is still known."""
-        if newest is not None:
-            try:
-                spec = read(self._api.get(INCIDENT.path(namespace, newest))).spec
-            except (NotFoundError, ValueError):
-                pass
-            else:
-                return resolution.Facts(spec.limits.limit, spec.image, spec.revision)
-        return resolution.Facts(status.limit, None, None)
+    def _killed(self, namespace: str, newest: str | None) -> resolution.Facts | None:
+        """Return how the container ran that was killed last, None when its incident is not kept any more."""
+        if newest is None:
+            return None
+        try:
+            spec = read(self._api.get(INCIDENT.path(namespace, newest))).spec
+        except (NotFoundError, ValueError):
+            return None
+        return resolution.Facts(spec.limits.limit, spec.image, spec.revision)
 
     def _forget(self, seen: _Seen, incidents: list[Stub]) -> None:
         """Delete outlived diagnoses with their incidents, which `incidents` then lacks."""
