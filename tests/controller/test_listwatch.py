@@ -114,3 +114,18 @@ def test_the_age_is_since_the_last_message() -> None:
     watcher = ListWatch(MemoryApi(), "/api/v1/pods", Seen(), clock=lambda: now[0])
     now[0] = 130.0
     assert watcher.age() == 30.0
+
+
+def test_an_object_that_cannot_be_read_is_left_out() -> None:
+    class Strict(Seen):
+        def changed(self, item: Mapping[str, Any]) -> None:
+            if item["metadata"]["uid"] == "odd":
+                raise ArithmeticError
+            super().changed(item)
+
+    events = [{"type": "MODIFIED", "object": item(uid, 6)} for uid in ("odd", "b")]
+    script = Script([[{"metadata": {"resourceVersion": "5"}, "items": [item("odd", 1), item("a", 1)]}]], [events])
+    seen = Strict()
+    script.watcher = ListWatch(script, "/api/v1/pods", seen)
+    script.watcher.run()
+    assert seen.told == [("changed", "a"), ("listed", ["a", "odd"]), ("changed", "b")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -106,3 +107,20 @@ def test_any_text_gives_numbers_of_the_closed_list_only(env: dict[str, str], arg
     found = heap_settings(env, args)
     assert set(found) <= set(SETTINGS)
     assert all(value == GC_OFF or 0 < value <= 2.0**62 for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("env", "args"),
+    [
+        ({"A": "x" * LONGEST_VALUE, "JAVA_OPTS": "$A" * 16_000}, []),
+        ({"A": "x " * LONGEST_VALUE} | {f"A{number}_OPTS": "$A" for number in range(4_000)}, []),
+        ({"A": "x " * LONGEST_VALUE}, ["$(A)"] * 4_096),
+    ],
+)
+def test_references_make_no_text_without_end(env: dict[str, str], args: list[str]) -> None:
+    tracemalloc.start()
+    try:
+        assert heap_settings({**env, "GOGC": "50"}, args) == {"GOGC": 50.0}
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()

@@ -103,7 +103,7 @@ class ListWatch:
             version = version or str(page["metadata"]["resourceVersion"])
             for item in page.get("items") or ():
                 uids.add(item["metadata"]["uid"])
-                self._sink.changed(item)
+                self._tell(self._sink.changed, item)
         self._sink.listed(uids)
         self.synced = True
         return version
@@ -127,7 +127,13 @@ class ListWatch:
                 raise TransientError(f"watch {self._path}: {item.get('message')}", item.get("code"))
             self._version = str(item["metadata"]["resourceVersion"])
             if event.get("type") == "DELETED":
-                self._sink.removed(item)
+                self._tell(self._sink.removed, item)
             elif event.get("type") != "BOOKMARK":
-                self._sink.changed(item)
+                self._tell(self._sink.changed, item)
         return self._version
+
+    def _tell(self, take: Callable[[Mapping[str, Any]], None], item: Mapping[str, Any]) -> None:
+        try:
+            take(item)
+        except Exception:  # noqa: BLE001  # one object that cannot be read must not end the watch of all others
+            _log.exception("object %s of %s cannot be read, it is left out", item["metadata"].get("name"), self._path)

@@ -24,6 +24,8 @@ MOST_WORDS = 4096
 """Words of a command line that are looked at."""
 LONGEST_VALUE = 32_768
 """Characters of one argument or environment value that are looked at."""
+MOST_TEXT = 4 * LONGEST_VALUE
+"""Characters that are looked at in all, references replaced: a few of these make a short text long without end."""
 GC_OFF = -1.0
 
 _Reader = Callable[[str], float | None]
@@ -154,14 +156,37 @@ SETTINGS: tuple[str, ...] = tuple(
 """The closed list of names that `heap_settings` may return."""
 
 
-def _resolved(text: str, env: Mapping[str, str]) -> str:
-    """Return the text with its references to variables replaced once; unknown ones stay as they are."""
+def _value(found: re.Match[str], env: Mapping[str, str]) -> str:
+    name = found[1] or found[2] or found[4]
+    return env.get(name) or (found[0] if found[3] is None else found[3])
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2] or found[4]
-        return env.get(name) or (found[0] if found[3] is None else found[3])
 
-    return _REFERENCE.sub(value, text)[:LONGEST_VALUE]
+class _Reading:
+    """The texts of one container, read until they are `MOST_TEXT` long."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._left = MOST_TEXT
+
+    def resolved(self, text: str) -> str:
+        """Return the text with its references to variables replaced once; unknown ones stay as they are."""
+        most, place, pieces = min(LONGEST_VALUE, self._left), 0, []
+        for found in _REFERENCE.finditer(text):
+            pieces += [text[place : found.start()], _value(found, self._env)]
+            place = found.end()
+            most -= len(pieces[-1]) + len(pieces[-2])
+            if most <= 0:
+                break
+        else:
+            pieces.append(text[place:])
+        whole = "".join(pieces)[: min(LONGEST_VALUE, self._left)]
+        self._left -= len(whole)
+        return whole
+
+    def words(self, text: str) -> Iterator[str]:
+        """Yield the words of a line."""
+        for word in _split(self.resolved(text[:LONGEST_VALUE])):
+            yield word.rstrip(";&|)")
 
 
 def _split(text: str) -> list[str]:
@@ -170,11 +195,6 @@ def _split(text: str) -> list[str]:
         return shlex.split(text, comments=False)
     except ValueError:
         return text.split()
-
-
-def _words(text: str, env: Mapping[str, str]) -> Iterator[str]:
-    for word in _split(_resolved(text[:LONGEST_VALUE], env)):
-        yield word.rstrip(";&|)")
 
 
 def _of_words(words: Sequence[str]) -> Iterator[tuple[str, float]]:
@@ -220,17 +240,18 @@ def heap_settings(env: Mapping[str, str], args: Sequence[str]) -> dict[str, floa
     percent for percentages, else plain counts; an allocator that is loaded is 1. What is malformed is left out.
     """
     bounded = {name: value[:LONGEST_VALUE] for name, value in list(env.items())[:MOST_WORDS]}
-    command = [word for text in args[:MOST_WORDS] for word in _words(text, bounded)]
+    reading = _Reading(bounded)
     scripts = [name for name in bounded if _OPTIONS.search(name) and name not in (*_OPTIONS_FIRST, _OPTIONS_LAST)]
     found: dict[str, float] = {}
     for name in (*_VARIABLES, *_LISTS):
-        found.update(_of_variable(name, _resolved(bounded.get(name, ""), bounded)))
+        found.update(_of_variable(name, reading.resolved(bounded.get(name, ""))))
     for name in (*_OPTIONS_FIRST, *scripts):
-        found.update(_of_words(list(_words(bounded.get(name, ""), bounded))))
+        found.update(_of_words(list(reading.words(bounded.get(name, "")))))
+    command = [word for text in args[:MOST_WORDS] for word in reading.words(text)]
     for word in command[:MOST_WORDS]:
         assigned = _ASSIGNMENT.fullmatch(word)
         if assigned is not None:
             found.update(_of_variable(assigned[1], assigned[2]))
     found.update(_of_words(command))
-    found.update(_of_words(list(_words(bounded.get(_OPTIONS_LAST, ""), bounded))))
+    found.update(_of_words(list(reading.words(bounded.get(_OPTIONS_LAST, "")))))
     return found
