@@ -211,6 +211,7 @@ def nested(depth: int) -> str:
         ('{"type":"sample","t":"1"}', "t", "expected a number, found '1'"),
         ('{"type":"sample","t":true}', "t", "expected a number"),
         ('{"type":"sample","t":NaN}', "t", "expected a number"),
+        ('{"type":"sample","t":1' + "0" * 400 + "}", "t", "expected a number"),
         ('{"type":"sample","t":1e300}', "t", "expected Unix seconds"),
         ('{"type":"sample","t":1,"memory.current":-1}', "memory.current", "not below 0"),
         ('{"type":"sample","t":1,"memory.current":1.5}', "memory.current", "whole number"),

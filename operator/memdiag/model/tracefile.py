@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NoReturn
@@ -49,7 +49,7 @@ class _Object:
         raise TraceError(self.name, self.line, where, problem)
 
     def number(self, key: str, value: object) -> float | int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             self.fail(key, f"expected a number, found {_shown(value)}")
         return value
 
