@@ -13,8 +13,8 @@ import yaml
 
 from memdiag.cli.main import main
 from memdiag.cli.target import explained, name
-from memdiag.kube.api import ApiError, TransientError, error_from
-from memdiag.kube.kubeconfig import chosen_kubeconfig, namespace_of
+from memdiag.kube.api import ApiError, TransientError, connect, error_from
+from memdiag.kube.kubeconfig import chosen_kubeconfig, current_context, namespace_of
 
 ONLINE = ["list", "show x", "apply x", "report x -o -", "mute x --off", "trace x -o -"]
 
@@ -40,6 +40,49 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
 def test_the_namespace_is_that_of_the_context(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path)
     assert [namespace_of(path, context) for context in (None, "a", "b")] == ["default", "default", "shop"]
+
+
+def test_of_several_kubeconfigs_the_first_current_context_counts_as_for_kubectl(tmp_path: Path) -> None:
+    named = kubeconfig(tmp_path, "https://first.example:1")
+    found = yaml.safe_load(named.read_text())
+    paths = []
+    for number, current in enumerate(("", "b", "a")):
+        paths.append(str(tmp_path / str(number)))
+        Path(paths[-1]).write_text(yaml.safe_dump({**found, "current-context": current}))
+    several = Path(":".join(paths))
+    assert current_context(several) == "b"
+    assert namespace_of(several, None) == "shop"
+    # without a current one at all, the namespace is still that of the context that was asked for
+    assert current_context(Path(paths[0])) is None
+    assert namespace_of(Path(paths[0]), "b") == "shop"
+
+
+def test_of_several_kubeconfigs_the_first_cluster_is_asked(tmp_path: Path) -> None:
+    paths = []
+    for which in ("first", "second"):
+        (tmp_path / which).mkdir()
+        text = kubeconfig(tmp_path / which, f"https://{which}.example").read_text()
+        paths.append(tmp_path / which / "own")
+        paths[-1].write_text(re.sub(r"(name|cluster|user|current-context): [abcu]\b", rf"\1: {which}", text))
+    assert connect(Path(":".join(map(str, paths)))).configuration.host == "https://first.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[]", "is no kubeconfig, or a broken one"),
+        ("5", "is no kubeconfig"),
+        ("a: [", "while parsing"),
+        ("", "is empty"),
+    ],
+)
+def test_what_is_no_kubeconfig_is_said_without_a_trace(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    assert main(["list", "--kubeconfig", str(path)]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_kubeconfig_is_found_as_kubectl_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

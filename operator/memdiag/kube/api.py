@@ -13,6 +13,8 @@ import yaml
 from kubernetes import client, config
 from urllib3.util.ssl_ import create_urllib3_context
 
+from memdiag.kube.kubeconfig import current_context
+
 REQUEST_TIMEOUT = (5.0, 20.0)
 """Seconds to connect, and to wait for the next byte."""
 PAGE = 100
@@ -109,6 +111,7 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiCl
     configuration = client.Configuration()
     try:
         if kubeconfig is not None:
+            context = context or current_context(kubeconfig)
             config.load_kube_config(  # type: ignore[no-untyped-call]  # the client's config loaders carry no types
                 str(kubeconfig), context=context, client_configuration=configuration, persist_config=False
             )
@@ -117,6 +120,8 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiCl
     except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
         where = "this pod's service account" if kubeconfig is None else str(kubeconfig)
         raise PermanentError(f"no way to the API server from {where}: {error} (name one with --kubeconfig)") from error
+    except (AttributeError, LookupError, TypeError) as error:  # the client trusts the file's shape
+        raise PermanentError(f"{kubeconfig} is no kubeconfig, or a broken one: {error}") from error
     configuration.retries = False
     configuration.connection_pool_maxsize = _CONNECTIONS
     api_client = client.ApiClient(configuration)

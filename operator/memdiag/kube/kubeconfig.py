@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from kubernetes import config
+from kubernetes.config import kube_config
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT = "default"
@@ -26,15 +27,28 @@ def chosen_kubeconfig(chosen: Path | None) -> Path | None:
     return None if (_ACCOUNT / "token").exists() and not own.exists() else own
 
 
+def current_context(kubeconfig: Path) -> str | None:
+    """Return the current context as kubectl takes it: of several files the first that names one decides.
+
+    The client's own loader would take the last one's. Raises OSError, ValueError and yaml.YAMLError.
+    """
+    for part in str(kubeconfig).split(os.pathsep):
+        path = Path(part).expanduser()
+        if part and path.exists():
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if isinstance(found, dict) and found.get("current-context"):
+                return str(found["current-context"])
+    return None
+
+
 def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
     """Return the namespace of a context, the current one when none is named; `default` where it has none."""
     try:
         if kubeconfig is None:
             return (_ACCOUNT / "namespace").read_text(encoding="utf-8").strip() or _DEFAULT
-        contexts, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]  # it carries no types
-            str(kubeconfig)
-        )
+        name = context or current_context(kubeconfig)
+        merged = kube_config.KubeConfigMerger(str(kubeconfig))  # type: ignore[no-untyped-call]  # it carries no types
+        loader = kube_config.KubeConfigLoader(merged.config, name)  # type: ignore[no-untyped-call]  # as above
     except (config.ConfigException, OSError, ValueError, yaml.YAMLError):
         return _DEFAULT
-    found = next((one for one in contexts if one["name"] == context), current) if context else current
-    return str(found["context"].get("namespace") or _DEFAULT)
+    return str(loader.current_context["context"].get("namespace") or _DEFAULT)
