@@ -12,6 +12,7 @@ import pytest
 from memdiag.cli.check import Installation, findings
 from memdiag.cli.main import main
 from memdiag.kube.api import Body, JsonObject, NotFoundError, PermanentError, TransientError
+from tests.cli.test_target import kubeconfig
 
 HERE = Installation("memdiag", "r1")
 DENIED = PermanentError(
@@ -29,12 +30,15 @@ class Cluster:
     ready: int = 3
     refusal: PermanentError | None = DENIED
     away: bool = False
+    forbidden: PermanentError | None = None
     asked: list[str] = field(default_factory=list)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject:
         self.asked.append(f"{path}?{(query or {}).get('labelSelector', '')}")
         if self.away:
             raise TransientError("GET: connection refused")
+        if self.forbidden is not None:
+            raise self.forbidden
         if path.endswith("/deployments"):
             status = {"availableReplicas": self.available} if self.available else {}
             return {"items": [{"metadata": {"name": "r1-memdiag-operator"}, "status": status}]}
@@ -99,8 +103,23 @@ def test_what_a_reader_may_not_try_is_not_a_fault() -> None:
     assert said(Cluster(refusal=refusal))["policy"].startswith("-    policy: not tried")
 
 
-def test_an_api_server_that_does_not_answer_is_a_finding() -> None:
-    assert all(line.startswith("FAIL") for line in said(Cluster(away=True)).values())
+def test_an_api_server_that_does_not_answer_is_no_installation_to_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TransientError):
+        said(Cluster(away=True))
+    assert main(["check", "--context", "b", "--kubeconfig", str(kubeconfig(tmp_path))]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("memdiag check: the cluster does not answer: [Errno 111] Connection refused (")
+
+
+def test_who_may_not_look_is_not_told_to_install() -> None:
+    found = said(Cluster(forbidden=PermanentError("GET: 403 forbidden \x1b[2J", 403)))
+    denied = "you are not allowed to do this: GET: 403 forbidden \\x1b[2J\n     this could not be looked at"
+    for what in ("kinds", "operator", "agents"):
+        assert found[what] == f"FAIL {what}: {denied}"
+    assert found["policy"].startswith("ok ")
 
 
 def test_no_way_to_a_cluster_is_said_without_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from memdiag.kube.api import ApiError, Body, HttpApi, JsonObject, PermanentError, connect
+from memdiag.cli.target import configure_cluster, explained
+from memdiag.kube.api import ApiError, Body, HttpApi, JsonObject, NotFoundError, PermanentError, connect
 from memdiag.kube.kinds import KINDS
 from memdiag.kube.kubeconfig import chosen_kubeconfig
 from memdiag.model.report import GROUP, VERSION
+from memdiag.report.words import printable
 
 _NOBODYS_NODE = "memdiag-check.invalid"
 """No node has this name: `.invalid` is reserved (RFC 2606)."""
@@ -39,7 +40,7 @@ class Finding:
 
     def __str__(self) -> str:
         word = "FAIL" if self.remedy else "ok" if self.known else "-"
-        return f"{word:<4} {self.what}: {self.said}" + (f"\n     {self.remedy}" if self.remedy else "")
+        return f"{word:<4} {self.what}: {printable(self.said)}" + (f"\n     {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def kinds(api: Asked, installation: Installation) -> Finding:
     del installation
     try:
         resources = api.get(f"/apis/{GROUP}/{VERSION}")["resources"]
-    except PermanentError as error:
+    except NotFoundError as error:
         return Finding("kinds", str(error), "install them: helm upgrade ... --set crds.enabled=true")
     served = {each["name"] for each in resources}
     absent = [kind.plural for kind in KINDS if kind.plural not in served]
@@ -144,12 +145,17 @@ def _workloads(api: Asked, plural: str, component: str, installation: Installati
 
 
 def findings(api: Asked, installation: Installation) -> Iterator[Finding]:
-    """Yield what each look found; one that the API server does not answer is a finding too."""
+    """Yield what each look found; what the API server refuses is a finding too.
+
+    Raises ApiError when it does not answer at all.
+    """
     for look in LOOKS:
         try:
             yield look(api, installation)
         except ApiError as error:
-            yield Finding(look.__name__, str(error), "this could not be looked at")
+            if look is kinds and error.status is None and not isinstance(error, PermanentError):
+                raise
+            yield Finding(look.__name__, explained(error), "this could not be looked at")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -159,17 +165,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--release", help="the Helm release (default: whichever is there)")
     parser.add_argument("--no-agents", action="store_true", help="none are meant to run (agent.enabled=false)")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="how to reach the API server")
+    configure_cluster(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a line for each thing; return 1 when one is not as it should be, 2 when no cluster can be asked."""
-    try:
-        api = HttpApi(connect(chosen_kubeconfig(arguments.kubeconfig)))
-    except PermanentError as error:
-        print(f"memdiag check: {error}", file=sys.stderr)
-        return 2
     installation = Installation(arguments.namespace, arguments.release, agents=not arguments.no_agents)
-    found = [*findings(api, installation)]
-    print("\n".join(str(each) for each in found))
-    return 1 if any(each.remedy for each in found) else 0
+    good = True
+    try:
+        for each in findings(
+            HttpApi(connect(chosen_kubeconfig(arguments.kubeconfig), arguments.context)), installation
+        ):
+            print(each, flush=True)
+            good = good and not each.remedy
+    except ApiError as error:
+        print(f"memdiag check: {explained(error)}", file=sys.stderr)
+        return 2
+    return 0 if good else 1

@@ -48,6 +48,11 @@ def configure(parser: argparse.ArgumentParser, *, everywhere: bool = False) -> N
     chosen.add_argument("-n", "--namespace", type=name, help="the namespace (default: that of the context)")
     if everywhere:
         chosen.add_argument("-A", "--all-namespaces", action="store_true", help="all namespaces")
+    configure_cluster(parser)
+
+
+def configure_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which cluster is meant."""
     parser.add_argument("--context", metavar="NAME", help="a context of the kubeconfig (default: its current one)")
     parser.add_argument(
         "--kubeconfig", type=Path, metavar="FILE", help="how to reach the cluster (default: $KUBECONFIG, as kubectl)"
