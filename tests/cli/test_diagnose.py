@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -105,10 +104,12 @@ def test_packed_traces_and_standard_input_are_read(
     plain = leak(tmp_path / "a.jsonl").read_text(encoding="utf-8")
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(plain.encode()))
-    monkeypatch.setattr("sys.stdin", io.StringIO(plain))
-    assert main(["diagnose", str(packed), "-", "-o", "json"]) == 0
-    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert {**first, "trace": "-"} == second
+    for name in ("a.jsonl", "a.jsonl.gz"):
+        with (tmp_path / name).open() as stream:
+            monkeypatch.setattr("sys.stdin", stream)
+            assert main(["diagnose", str(packed), "-", "-o", "json"]) == 0
+        first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+        assert {**first, "trace": "-"} == second
 
 
 def test_bad_input_is_named_and_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

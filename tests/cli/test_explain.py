@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -185,8 +186,21 @@ def test_packed_logs_and_standard_input_are_read(
     packed.write_bytes(gzip.compress(plain.read_bytes()))
     expected = explain(plain, capsys)
     assert explain(packed, capsys) == expected
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(plain.read_bytes())))
-    assert explain(Path("-"), capsys) == expected
+    for path in (plain, packed):
+        with path.open() as stream:
+            monkeypatch.setattr("sys.stdin", stream)
+            assert explain(Path("-"), capsys) == expected
+
+
+def test_a_pipe_is_read_from_its_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`memdiag explain <(dmesg)` names a pipe that can be opened, and read, only once."""
+    data = fixture("linux-6.12-recorded-kills").read_bytes()
+    for sent in (data, gzip.compress(data)):
+        ends = os.pipe()
+        with os.fdopen(ends[0]), os.fdopen(ends[1], "wb") as writer:
+            writer.write(sent)
+            writer.close()
+            assert explain(Path(f"/dev/fd/{ends[0]}"), capsys) == explain(fixture("linux-6.12-recorded-kills"), capsys)
 
 
 @pytest.mark.parametrize(
@@ -232,8 +246,9 @@ def test_an_unusable_input_is_named(
     assert captured.err.startswith(f"memdiag explain: {path}: ")
     assert words in captured.err
     assert captured.out == ""
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert main(["explain", "-"]) == 2
+    with path.open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        assert main(["explain", "-"]) == 2
     assert capsys.readouterr().err.startswith("memdiag explain: standard input: ")
 
 

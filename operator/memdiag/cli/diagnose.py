@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import io
 import json
 import os
 import sys
@@ -11,13 +12,13 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
 
 from memdiag import __version__
 from memdiag.cli.offline import finding_of
+from memdiag.cli.source import opened
 from memdiag.cli.terminal import Progress, screen_of
 from memdiag.diagnosis import diagnose
 from memdiag.model.trace import Trace
@@ -31,14 +32,13 @@ from memdiag.report.words import moment, printable
 _EXAMPLE = """
 A trace is what `memdiag record` writes (JSON Lines, .gz is read as well). For example:
 
-  memdiag record --cgroup /sys/fs/cgroup/kubepods.slice/.../cri-containerd-ID.scope -o checkout.jsonl.gz
-  memdiag diagnose checkout.jsonl.gz
-  memdiag diagnose checkout.jsonl.gz -o html > checkout.html
+  memdiag record --cgroup /sys/fs/cgroup/kubepods.slice/.../cri-containerd-ID.scope -o checkout.jsonl
+  memdiag diagnose checkout.jsonl
+  memdiag diagnose checkout.jsonl -o html > checkout.html
   memdiag diagnose --cohort replicas/*.jsonl.gz -o json | jq -r '[.trace, .cause, .confidence] | @tsv'
 
 Exit status: 0 every trace was diagnosed, whatever the verdict; 2 a trace could not be used (the others still are).
 """
-_GZIP = b"\x1f\x8b"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +75,12 @@ def _lines(stream: TextIO) -> Iterator[str]:
 def _read(name: str) -> Trace:
     """Return the trace in a file. Raises TraceError with the file's name, whatever is wrong with it."""
     try:
-        if name == "-":
-            return parse(_lines(sys.stdin), "standard input")
-        path = Path(name)
-        with path.open("rb") as head:
-            packed = head.read(2) == _GZIP
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as stream:
-            return parse(_lines(stream), name)
+        with opened(name) as file:
+            stream = io.TextIOWrapper(file, encoding="utf-8")
+            try:
+                return parse(_lines(stream), "standard input" if name == "-" else name)
+            finally:
+                stream.detach()  # the standard input stays open
     except UnicodeDecodeError as error:
         raise TraceError(name, 0, None, f"not UTF-8 text: {error.reason}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -9,11 +9,11 @@ import math
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from io import BufferedIOBase
+from typing import Any
 
+from memdiag.cli.source import opened
 from memdiag.kernel.logtext import LONGEST_LINE, LogText
 from memdiag.kernel.oomlog import OomParser, limit_hit
 from memdiag.kernel.paths import container_id_of, identify
@@ -39,12 +39,8 @@ where it has seconds since boot (dmesg, /dev/kmsg, journalctl -o short-monotonic
 
 Exit status: 0 the log was read, whether it holds a kill or not; 2 it could not be used.
 """
-_INTERRUPTED = 128 + 2
-"""What a shell reports of a program that SIGINT ended."""
 
-_GZIP = b"\x1f\x8b"
 _NOT_TEXT = {
-    _GZIP: "packed with gzip: unpack it on the way (zcat FILE | memdiag explain -)",
     b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it first (zstdcat FILE | memdiag explain -)",
     b"\xfd7zXZ\0": "packed with xz: unpack it first (xzcat FILE | memdiag explain -)",
     b"LPKSHHRH": "a journal file, not text: let journalctl read it (journalctl -k --file=FILE | memdiag explain -)",
@@ -269,13 +265,7 @@ def to_text(number: int, report: OomReport) -> str:
     return "\n".join(printable(line, LONGEST_SHOWN) for line in lines)
 
 
-class _Lines(Protocol):
-    """A binary stream, as far as it is used here."""
-
-    def readline(self, size: int, /) -> bytes: ...
-
-
-def _lines(stream: _Lines) -> Iterator[bytes]:
+def _lines(stream: BufferedIOBase) -> Iterator[bytes]:
     """Yield lines, cut where they are longer than any kernel's."""
     while line := stream.readline(LONGEST_LINE):
         yield line
@@ -283,22 +273,13 @@ def _lines(stream: _Lines) -> Iterator[bytes]:
             line = stream.readline(LONGEST_LINE)
 
 
-def _open(name: str, closing: ExitStack) -> _Lines:
-    if name == "-":
-        return sys.stdin.buffer
-    path = Path(name)
-    with path.open("rb") as head:
-        packed = head.read(len(_GZIP)) == _GZIP
-    return closing.enter_context(gzip.open(path)) if packed else closing.enter_context(path.open("rb"))
-
-
 def _read(name: str, text: LogText) -> Iterator[OomReport]:
     """Yield each kill once its report is complete, the last one too when reading fails. Raises _UnusableError."""
     parser = OomParser()
     problem: str | None = None
     try:
-        with ExitStack() as closing:
-            for line in _lines(_open(name, closing)):
+        with opened(name) as stream:
+            for line in _lines(stream):
                 if text.lines == 0:
                     problem = next((why for magic, why in _NOT_TEXT.items() if line.startswith(magic)), None)
                     if problem is not None:
@@ -346,6 +327,4 @@ def run(arguments: argparse.Namespace) -> int:
     except _UnusableError as error:
         print(f"memdiag explain: {name}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # the way to end a log that never does
-        return _INTERRUPTED
     return 0
