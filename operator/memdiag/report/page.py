@@ -314,4 +314,5 @@ def page(findings: Sequence[Finding], made: str, now: float | None = None) -> st
         _last_kill(article, finding)
         _recent(article, finding)
     _add(main, "footer", made)
-    return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
+    # whatever encoding it is written in: what is beyond ASCII stands as a reference
+    return f"<!DOCTYPE html>\n{tostring(root, encoding='us-ascii', method='html').decode('ascii')}\n"
