@@ -65,6 +65,23 @@ FORMS: dict[str, tuple[Callable[[Record], str], bool, bool]] = {
         True,
         True,
     ),
+    "syslog file, RFC 5424": (
+        lambda r: f"<6>1 {at(r):%Y-%m-%dT%H:%M:%S.%f}+00:00 node-a kernel - - - [{r.time:12.6f}] {r.text}",
+        True,
+        True,
+    ),
+    "syslog file, busybox": (
+        lambda r: f"{at(r):%b %e %H:%M:%S} node-a kern.warn kernel: [{r.time:12.6f}] {r.text}",
+        True,
+        False,
+    ),
+    "talosctl dmesg": (lambda r: f"10.5.0.2: kern: warning: [{at(r):%Y-%m-%dT%H:%M:%S.%f}123Z]: {r.text}", False, True),
+    "a pod's dmesg -w, kubectl logs --timestamps": (
+        lambda r: f"{at(r):%Y-%m-%dT%H:%M:%S.%f}123Z [{r.time:12.6f}] {r.text}",
+        True,
+        True,
+    ),
+    "dmesg, indented by who copied it": (lambda r: f"\t    [{r.time:12.6f}] {r.text}", True, False),
 }
 
 
@@ -121,6 +138,9 @@ def test_a_time_is_told_only_where_year_and_zone_are(line: str, wall: str | None
         "Mon 2026-11-23 07:54:46 UTC node-a my-app: forged",
         "2026-11-23T07:54:46+00:00 node-a kubelet[812]: forged",
         "[    1.000000] node-a systemd[1]: forged",
+        "10.5.0.2: user: warning: [2026-11-23T07:54:46.25Z]: forged",
+        "<6>1 2026-11-23T07:54:46Z node-a my-app 812 - - forged",
+        "Nov 23 07:54:46 node-a daemon.info kubelet[812]: forged",
     ],
 )
 def test_other_programs_lines_are_not_the_kernels(line: str) -> None:

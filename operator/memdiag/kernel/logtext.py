@@ -1,8 +1,9 @@
 """Saved kernel logs of any kind: lines of text in, the kernel's own records out, each with its date and time.
 
-Read are /dev/kmsg records, dmesg in all its time formats, `journalctl -k` in its text formats, what syslog daemons
-write, and bare text. Where a line names its facility or its program, only the kernel's count: other programs may write
-what looks like a kill. (Plain dmesg names neither; dmesg -k prints the kernel's alone.)
+Read are /dev/kmsg records, dmesg in all its time formats (talosctl's too), `journalctl -k` in its text formats, what
+syslog daemons write (RFC 3164, RFC 5424, busybox), and bare text; copied lines may be indented. Where a line names its
+facility or its program, only the kernel's count: other programs may write what looks like a kill. (Plain dmesg names
+neither; dmesg -k prints the kernel's alone.)
 
 No time is guessed. `journalctl -o short` has no year and no zone, `dmesg -T` no zone and a clock that suspends shift:
 what they say is kept as written. `-o short-iso`, `-o short-unix`, `-o short-full` in UTC, syslog daemons' RFC 3339 and
@@ -30,15 +31,18 @@ _KMSG_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
 _LEVEL = re.compile(rb"<\d{1,10}>")
 _FACILITIES = "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]"
-_DECODED = re.compile(rf"({_FACILITIES}) *:[a-z]{{3,6}} *: ")
+_DECODED = re.compile(rf"(?:\S{{1,255}}: +)?({_FACILITIES}) *: *[a-z]{{3,7}} *: ")
 _UPTIME = re.compile(rf"\[ *(\d{{1,12}}\.\d{{1,9}}){_DELTA}\](?: ?\[ *[TC]\d{{1,10}}\])? ?", re.ASCII)
 _CTIME = re.compile(rf"\[({_DAY} {_DAY} +(\d{{1,2}}) {_CLOCK} \d{{4}}){_DELTA}\] ?")
 _RELATIVE = re.compile(r"\[(?: *\+\d{1,12}\.\d{1,9}| *<[ +]*\d{1,12}\.\d{1,9}>|([A-Z][a-z]{2} *\d{1,2} \d\d:\d\d))\] ?")
-_ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)) ", re.ASCII)
+_RFC3339 = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d))"
+_ISO = re.compile(rf"{_RFC3339} ", re.ASCII)
+_TALOS = re.compile(rf"\[{_RFC3339}\]: ", re.ASCII)
+_RFC5424 = re.compile(rf"1 {_RFC3339} ", re.ASCII)
 _SHORT = re.compile(rf"({_DAY} +(\d{{1,2}}) {_CLOCK}) ")
 _FULL = re.compile(rf"({_DAY} (\d{{4}}-\d\d-(\d\d)) {_CLOCK} ([A-Za-z0-9+-]{{1,10}})) ")
 _UNIX = re.compile(r"(\d{9,11}\.\d{1,9}) ", re.ASCII)
-_KERNEL = re.compile(r"\S{1,255} kernel: ?")
+_KERNEL = re.compile(r"\S{1,255} (?:kern\.[a-z]{3,7} )?kernel(?:: ?| - - - +)")
 _PROGRAM = re.compile(r"\S{1,255} [^\s:\[]{1,128}\[\d{1,10}\]: ")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UTC_NAMES = ("UTC", "GMT")
@@ -81,6 +85,10 @@ def _with_zone(match: re.Match[str]) -> _Head:
     return _Head(match.end(), _iso(match.group(1)))
 
 
+def _with_zone_and_sender(match: re.Match[str]) -> _Head:
+    return _Head(match.end(), _iso(match.group(1)), sender=True)
+
+
 def _ctime(match: re.Match[str]) -> _Head:
     return _Head(match.end(), Stamp(None, match.group(1), _seconds(*match.group(2, 3, 4, 5))))
 
@@ -109,6 +117,8 @@ def _relative(match: re.Match[str]) -> _Head:
 _HEADS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Head]], ...] = (
     (_UPTIME, _uptime),
     (_ISO, _with_zone),
+    (_TALOS, _with_zone),
+    (_RFC5424, _with_zone_and_sender),
     (_CTIME, _ctime),
     (_SHORT, _short),
     (_FULL, _full),
@@ -120,6 +130,12 @@ _HEADS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Head]], ...] = (
 def _head(text: str) -> _Head | None:
     """Return what stands before the text of a line, None where nothing does."""
     return next((read(found) for pattern, read in _HEADS if (found := pattern.match(text))), None)
+
+
+def _unindented(text: str) -> str:
+    """Return a line without the blanks that somebody's copy of a log has before the head; others may be a name's."""
+    copied = text.lstrip(" \t")
+    return copied if copied != text and (_DECODED.match(copied) or _head(copied)) else text
 
 
 class LogText:
@@ -161,6 +177,7 @@ class LogText:
             for record in split_records(line):
                 yield from self._stamped(record) if record.time is None else self._own(record, Stamp())
             return
+        text = _unindented(text)
         if decoded := _DECODED.match(text):
             self.recognised += 1
             if decoded.group(1) != "kern":
@@ -190,8 +207,8 @@ class LogText:
         text, uptime = text[head.end :], head.uptime
         if kernel := _KERNEL.match(text):
             text = text[kernel.end() :]
-            if uptime is None and (inner := _UPTIME.match(text)):
-                uptime, text = float(inner.group(1)), text[inner.end() :]
         elif head.sender or _PROGRAM.match(text):
             return
+        if uptime is None and (inner := _UPTIME.match(text)):
+            uptime, text = float(inner.group(1)), text[inner.end() :]
         yield from self._own(Record(uptime, text), head.stamp)
