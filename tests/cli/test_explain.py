@@ -168,6 +168,21 @@ def test_people_read_who_whose_limit_and_what_used_it(capsys: pytest.CaptureFixt
         assert words in text
 
 
+def test_what_used_the_memory_is_read_under_the_names_of_cgroup_v1_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stat = ["cache 3145728", "rss 0", "shmem 0", "total_cache 3145728", "total_rss 88080384", "total_shmem 1048576"]
+    head = ["java invoked oom-killer: gfp_mask=0xcc0", "memory: usage 98304kB, limit 98304kB, failcnt 7"]
+    path = written(
+        tmp_path, *head, "Memory cgroup stats for /a:", *stat, SUMMARY.format("/a", "/a", 5), KILLED.format(5, "x")
+    )
+    assert main(["explain", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "84 MiB   88 %  anon: heaps" in text
+    assert "2.0 MiB    2 %  file: page cache" in text
+    assert "1.0 MiB    1 %  shmem: tmpfs" in text
+
+
 def test_the_table_is_scaled_to_the_nodes_pages() -> None:
     data = fixture("linux-5.4-composed").read_bytes()
     (kill,) = parse(split_records(data))
@@ -208,6 +223,8 @@ def test_a_pipe_is_read_from_its_beginning(tmp_path: Path, capsys: pytest.Captur
     [
         (["[    1.000000] Linux version 6.12"], "1 line read."),
         (["-- No entries --"], "is it one?"),
+        (["> [1.5] x invoked oom-killer: gfp_mask=0xcc0", "> [1.5] " + KILLED.format(5, "x")], "2 of them speak of"),
+        (["[1.5] x invoked oom-killer: gfp_mask=0xcc0", "[1.5] and so on"], "and 1 of them speaks of the OOM killer"),
         (["Nov 23 07:54:46 n kubelet[1]: hello", "Nov 23 07:54:46 n kubelet[1]: so"], "journalctl needs -k"),
     ],
 )

@@ -6,10 +6,11 @@ import argparse
 import gzip
 import json
 import math
+import re
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedIOBase
 from typing import Any
 
@@ -47,6 +48,7 @@ _NOT_TEXT = {
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
 }
+_SPEAKS = re.compile(rb"Killed process \d|Kill process \d|invoked oom-killer:|oom-kill:constraint=")
 _PAGE_FACTORS = (1, 4, 16)
 """Page sizes that Linux has on Kubernetes nodes (4, 16 and 64 KiB), as multiples of the one that was assumed."""
 
@@ -178,11 +180,13 @@ def _memory_text(report: OomReport) -> Iterator[str]:
     kernel = stat.get("kernel")
     if kernel is None:
         kernel = sum(stat.get(key, 0) for key in ("kernel_stack", "pagetables", "percpu", "vmalloc", "slab"))
-    shmem = stat.get("shmem", 0)
+    # on cgroup v1 newer kernels print its own names: total_* with the cgroups below, as the limit has them
+    one = {name: stat.get(f"total_{name}", stat.get(name, 0)) for name in ("rss", "cache", "shmem")}
+    shmem = one["shmem"]
     parts = {
-        "anon: heaps, stacks and other private memory": stat.get("anon", 0),
+        "anon: heaps, stacks and other private memory": stat.get("anon", one["rss"]),
         "shmem: tmpfs (emptyDir in memory, /dev/shm) and shared memory": shmem,
-        "file: page cache of files": max(stat.get("file", 0) - shmem, 0),
+        "file: page cache of files": max(stat.get("file", one["cache"]) - shmem, 0),
         "kernel: page tables, stacks, slab": kernel,
         "sock: network buffers": stat.get("sock", 0),
     }
@@ -273,18 +277,28 @@ def _lines(stream: BufferedIOBase) -> Iterator[bytes]:
             line = stream.readline(LONGEST_LINE)
 
 
-def _read(name: str, text: LogText) -> Iterator[OomReport]:
+@dataclass(slots=True)
+class _Log:
+    """What was read so far."""
+
+    text: LogText = field(default_factory=LogText)
+    speaking: int = 0
+    """Lines that speak of the OOM killer, wherever in them."""
+
+
+def _read(name: str, log: _Log) -> Iterator[OomReport]:
     """Yield each kill once its report is complete, the last one too when reading fails. Raises _UnusableError."""
     parser = OomParser()
     problem: str | None = None
     try:
         with opened(name) as stream:
             for line in _lines(stream):
-                if text.lines == 0:
+                if log.text.lines == 0:
                     problem = next((why for magic, why in _NOT_TEXT.items() if line.startswith(magic)), None)
                     if problem is not None:
                         raise _UnusableError(problem)
-                for record, stamp in text.split(line):
+                log.speaking += _SPEAKS.search(line) is not None
+                for record, stamp in log.text.split(line):
                     parser.feed(record, stamp)
                 yield from parser.take()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -296,8 +310,9 @@ def _read(name: str, text: LogText) -> Iterator[OomReport]:
         raise _UnusableError(problem)
 
 
-def _without_kill(text: LogText) -> str:
+def _without_kill(log: _Log) -> str:
     """Return what a log without a kill was. Raises _UnusableError when it was no log at all."""
+    text = log.text
     if text.lines == 0:
         raise _UnusableError("nothing in it. May you read the kernel log here? Try sudo dmesg, or sudo journalctl -k")
     if text.binary and not text.recognised:
@@ -305,6 +320,13 @@ def _without_kill(text: LogText) -> str:
     counted = f"{text.lines} line{'s' if text.lines > 1 else ''} read"
     if not text.kernel:
         return f"{counted}, none of them the kernel's (journalctl needs -k)."
+    if log.speaking:
+        speak = "1 of them speaks" if log.speaking == 1 else f"{log.speaking} of them speak"
+        return (
+            f"{counted}, and {speak} of the OOM killer. Either lines do not begin as dmesg, journalctl -k or a syslog "
+            "daemon write them: give those as they stand. Or the kernel's line `Killed process` is not among them: it "
+            "was filtered out or cut off, or nobody was killed."
+        )
     if not text.recognised:
         return f"{counted}, none of them with a time or level as a kernel log's lines have: is it one?"
     return f"{counted}."
@@ -314,16 +336,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain every kill in the log, and return the exit status."""
     name = "standard input" if arguments.log == "-" else printable(arguments.log, LONGEST_SHOWN)
     as_json = arguments.output == "json"
-    text = LogText()
+    log = _Log()
     count = 0
     try:
-        for count, report in enumerate(_read(arguments.log, text), 1):
+        for count, report in enumerate(_read(arguments.log, log), 1):
             if as_json:
                 print(json.dumps(to_object(report)), flush=True)
             else:
                 print(("\n" if count > 1 else "") + to_text(count, report), flush=True)
         if not count:
-            print(f"No OOM kill in {name}: {_without_kill(text)}", file=sys.stderr if as_json else sys.stdout)
+            print(f"No OOM kill in {name}: {_without_kill(log)}", file=sys.stderr if as_json else sys.stdout)
     except _UnusableError as error:
         print(f"memdiag explain: {name}: {error}", file=sys.stderr)
         return 2
