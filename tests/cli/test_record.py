@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from memdiag.cli.main import main
-from memdiag.cli.record import Recorder, record
+from memdiag.cli.record import Recorder, below, record
 from memdiag.kernel.klog import KernelLog
 from memdiag.kernel.reader import CgroupReader
+from memdiag.model.trace import Level
 from memdiag.model.tracefile import parse
 
 SOURCE = Path(__file__).parents[2] / "operator"
@@ -95,6 +96,24 @@ def test_a_kill_that_ends_the_run(tmp_path: Path) -> None:
     assert lines[-1]["killed"] is True
     assert any("Killed process 9" in line for line in lines[-1]["kernel_log"])
     assert lines[-1]["memory.events"] == {"oom_kill": 1}
+
+
+@pytest.mark.parametrize(
+    ("named", "killed"), [("/docker/1f/app", True), ("/docker/1f/app/x", True), ("/1f/app2", False)]
+)
+def test_in_a_cgroup_namespace_the_kernels_log_has_more_before_the_path(
+    named: str, killed: bool, tmp_path: Path
+) -> None:
+    mount = tmp_path / "mount"
+    (mount / "app").mkdir(parents=True)
+    assert below(mount / "app", mount) == ("/app", True)
+    (mount / "cgroup.events").write_text("populated 1\n")
+    path, rooted = below(mount / "app", mount)
+    log = KernelLog(lambda: KILL_LINES.replace("task_memcg=/app", f"task_memcg={named}").encode())
+    recorder = Recorder(CgroupReader(str(mount / "app")), path, "/none", log, rooted=rooted)
+    # the cgroup is gone with its counters before they could be read: the log alone tells
+    ended = recorder.end(Level(), recorder.reports(), counted=False)
+    assert ended["killed"] is killed
 
 
 def test_a_kill_that_the_run_outlives(tmp_path: Path) -> None:

@@ -58,16 +58,27 @@ def _root_of(path: Path) -> Path:
     return root
 
 
+def below(path: Path, root: Path) -> tuple[str, bool]:
+    """Return a cgroup's path below the root that is seen here, and whether that is the hierarchy's own.
+
+    Within a cgroup namespace (a container) it is not: the kernel's log then has something before the path.
+    """
+    inner = path.relative_to(root).as_posix()
+    return "/" if inner == "." else f"/{inner}", not (root / "cgroup.events").exists()  # only the true root has none
+
+
 @dataclass(slots=True)
 class Recorder:
     """Reads one cgroup and turns what it sees into the lines of a trace."""
 
     reader: CgroupReader
     path: str
-    """The cgroup below the root of its hierarchy, as the kernel log names it."""
+    """The cgroup below the root of its hierarchy that is seen here."""
     proc_root: str
     log: klog.KernelLog
     clock: Callable[[], float] = time.time
+    rooted: bool = True
+    """That root is the hierarchy's own, so that the kernel's log names the cgroup by the same path."""
     kills: int | None = None
     """Kills that the cgroup had counted when it was read last, None before that."""
 
@@ -128,7 +139,11 @@ class Recorder:
         if new.missing is not None:
             return None
         found = oomlog.parse(new.records)
-        return [report for report in found if report.task_memcg and contains(self.path, report.task_memcg)]
+        return [report for report in found if report.task_memcg and self._holds(report.task_memcg)]
+
+    def _holds(self, named: str) -> bool:
+        """Return whether a cgroup that the kernel's log names is this one or below it."""
+        return contains(self.path, named) if self.rooted else f"{self.path}/" in f"{named}/"
 
     def living(self) -> bool:
         """Return whether processes live in the cgroup, True when that is not known."""
@@ -218,8 +233,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    below = "/" + str(path.relative_to(_root_of(path))).strip(".")
-    recorder = Recorder(reader, below, arguments.proc_root, klog.KernelLog())
+    inner, rooted = below(path, _root_of(path))
+    recorder = Recorder(reader, inner, arguments.proc_root, klog.KernelLog(), rooted=rooted)
     with output or contextlib.nullcontext(sys.stdout) as file:
         count = record(recorder, lambda line: _write(file, line), arguments.interval, stopped.wait)
     print(f"memdiag record: {count} samples of {arguments.cgroup}", file=sys.stderr)
