@@ -49,6 +49,22 @@ def test_a_parent_that_is_no_cgroup_is_named(tmp_path: Path) -> None:
         scope.parent(tmp_path / "nowhere", mount, me(tmp_path / "self", "/"))
 
 
+def test_a_parent_of_another_mount_is_refused(tmp_path: Path) -> None:
+    mount, other = tree(tmp_path / "cgroup"), tree(tmp_path / "other")
+    with pytest.raises(scope.ScopeError, match=r"--parent .*other is not below .*cgroup: name with --mount"):
+        scope.parent(other, mount, me(tmp_path / "self", "/"))
+
+
+def test_what_was_not_run_leaves_no_trace_that_stands_in_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "a.jsonl"
+    for more in (["--output", "/proc/nothing/x"], ["--mount", str(tmp_path)]):
+        assert main(["run", "--memory", "64Mi", "--record", str(record), *more, "--", "true"]) == 2
+        assert not record.exists()
+    assert "no cgroup v2 at" in capsys.readouterr().err
+
+
 def test_ones_own_cgroup_is_found_below_the_mount(tmp_path: Path) -> None:
     mount = tree(tmp_path / "cgroup")
     inner = tree(mount / "user.slice" / "a.scope")
@@ -62,6 +78,7 @@ def test_ones_own_cgroup_is_found_below_the_mount(tmp_path: Path) -> None:
         (["--memory", "64Mi"], "no command"),
         (["--memory", "64Mi", "--", "no-such-command-here"], "no-such-command-here: no such command"),
         (["--memory", "64Mi", "--record", "/proc/nothing/x", "--", "true"], "--record /proc/nothing/x"),
+        (["--memory", "64Mi", "--output", "/proc/nothing/x", "--", "true"], "--output /proc/nothing/x"),
     ],
 )
 def test_what_cannot_be_run_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from memdiag.cli import scope
 from memdiag.cli.diagnose import to_object
 from memdiag.cli.offline import finding_of
-from memdiag.cli.record import Recorder, interval, record
+from memdiag.cli.record import Recorder, below, interval, record
 from memdiag.cli.terminal import screen_of
 from memdiag.diagnosis import diagnose
 from memdiag.kernel.klog import KernelLog
@@ -42,6 +42,8 @@ The command's own output and exit status are left alone (137 when the kernel kil
 error, or to the file of --output. Exit status 2: nothing was run, and standard error says why.
 """
 _CANNOT = 2
+_LINES_OF_A_LIFE = 2
+"""Lines of a trace from which on it holds more than its header."""
 _NOT_FOUND = 127
 _START = 'echo $$ > "$0"/cgroup.procs && exec "$@"'
 _GRACE = 2.0
@@ -62,9 +64,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--record", metavar="FILE", help="keep the trace for `memdiag diagnose`, never over a file")
     add("-o", "--format", choices=("text", "json"), default="text", help="of the diagnosis (default: text)")
     add("--output", metavar="FILE", help="where the diagnosis is written (default: standard error)")
-    add("--parent", type=Path, metavar="PATH", help="the cgroup to make it in (default: the root, else one's own)")
+    add("--parent", type=_folder, metavar="PATH", help="the cgroup to make it in (default: the root, else one's own)")
     add(
-        "--mount", type=Path, default=scope.MOUNT, metavar="PATH", help="cgroup v2's mount point (default: %(default)s)"
+        "--mount",
+        type=_folder,
+        default=scope.MOUNT,
+        metavar="PATH",
+        help="cgroup v2's mount point (default: %(default)s)",
     )
     add("words", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="what is run, with its arguments")
 
@@ -74,6 +80,10 @@ def _size(text: str) -> int:
         return parse_bytes(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a size such as 128Mi, 1Gi or 134217728") from None
+
+
+def _folder(text: str) -> Path:
+    return Path(text).resolve()
 
 
 def _runs(text: str) -> int:
@@ -89,7 +99,8 @@ class _Life:
         self._made = made
         self._name = made.path.name
         self._reader = CgroupReader(str(made.path))
-        self._recorder = Recorder(self._reader, "/" + str(made.path.relative_to(mount)), "/proc", KernelLog())
+        path, rooted = below(made.path, mount)
+        self._recorder = Recorder(self._reader, path, "/proc", KernelLog(), rooted=rooted)
         self._recorder.mark()
         self._started = time.time()
         self._process = subprocess.Popen(["sh", "-c", _START, str(made.path), *words])
@@ -182,19 +193,40 @@ class _Runs:
         return code
 
 
-def _tell(arguments: argparse.Namespace, name: str, lines: Sequence[str]) -> None:
+def _tell(arguments: argparse.Namespace, name: str, lines: Sequence[str], output: IO[str] | None) -> None:
     trace = parse(lines, name)
     found = diagnose(trace)
-    screen = screen_of(sys.stderr, os.environ) if arguments.output is None else Screen()
+    screen = screen_of(sys.stderr, os.environ) if output is None else Screen()
     said = (
         json.dumps(to_object(name, found))
         if arguments.format == "json"
         else text(finding_of(name, trace, found), screen)
     )
-    if arguments.output is None:
-        print(said, file=sys.stderr)
-    else:
-        Path(arguments.output).write_text(said + "\n", encoding="utf-8")
+    print(said, file=output or sys.stderr)
+
+
+def _opened(
+    option: str, name: str | None, mode: Literal["x", "w"]
+) -> contextlib.AbstractContextManager[IO[str] | None]:
+    """Open what is to be written before anything is run: a diagnosis must not be lost at the end of a long run."""
+    if name is None:
+        return contextlib.nullcontext()
+    try:
+        return Path(name).open(mode, encoding="utf-8")
+    except OSError as error:
+        raise scope.ScopeError(f"{option} {name}: {error.strerror}") from None
+
+
+def _lived(arguments: argparse.Namespace, runs: _Runs, file: IO[str] | None) -> int:
+    """Run the command and return its exit status. Raises ScopeError."""
+    parent = scope.parent(arguments.parent, arguments.mount)
+    before = {number: signal.signal(number, runs.stop) for number in _FORWARDED}
+    try:
+        return runs.live(parent, file)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        parent.leave()
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -206,24 +238,18 @@ def run(arguments: argparse.Namespace) -> int:
     if shutil.which(words[0]) is None:
         print(f"memdiag run: {words[0]}: no such command", file=sys.stderr)
         return _NOT_FOUND
-    try:
-        file = None if arguments.record is None else Path(arguments.record).open("x", encoding="utf-8")  # noqa: SIM115 - below
-    except OSError as error:
-        print(f"memdiag run: --record {arguments.record}: {error.strerror}", file=sys.stderr)
-        return _CANNOT
     runs = _Runs(arguments, words)
-    with file or contextlib.nullcontext():
-        try:
-            parent = scope.parent(arguments.parent, arguments.mount)
-            before = {number: signal.signal(number, runs.stop) for number in _FORWARDED}
+    try:
+        with _opened("--record", arguments.record, "x") as file:
             try:
-                code = runs.live(parent, file)
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-                parent.leave()
-        except scope.ScopeError as error:
-            print(f"memdiag run: {error}", file=sys.stderr)
-            return _CANNOT
-    _tell(arguments, Path(words[0]).name, runs.lines)
+                with _opened("--output", arguments.output, "w") as output:
+                    code = _lived(arguments, runs, file)
+                    _tell(arguments, Path(words[0]).name, runs.lines, output)
+            except scope.ScopeError:
+                if file is not None and len(runs.lines) < _LINES_OF_A_LIFE:
+                    Path(arguments.record).unlink()  # it is not to stand in the way of the next try
+                raise
+    except scope.ScopeError as error:
+        print(f"memdiag run: {error}", file=sys.stderr)
+        return _CANNOT
     return code

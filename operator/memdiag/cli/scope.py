@@ -145,6 +145,8 @@ def parent(chosen: Path | None, mount: Path, proc_self: Path = Path("/proc/self"
     path = chosen if chosen is not None else mount if os.access(mount / "cgroup.subtree_control", os.W_OK) else own
     if not (path / "cgroup.subtree_control").exists():
         raise ScopeError(f"--parent {path}: no cgroup v2 there")
+    if not path.is_relative_to(mount):
+        raise ScopeError(f"--parent {path} is not below {mount}: name with --mount where its cgroup v2 is mounted")
     stepped = False
     try:
         try:
