@@ -6,7 +6,6 @@ import argparse
 import functools
 import importlib
 import importlib.util
-import io
 import re
 import shlex
 import sys
@@ -221,8 +220,9 @@ def test_commands_that_need_no_cluster_are_run(
     assert whole
     wanted = {c.text for c in (*told(), *whole) if (row := proof_of(c)) and row[1] is HERE}
     for text in sorted(wanted):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LOG.read_bytes())))
-        assert cli.main(replaced(shlex.split(text)[1:])) == 0, text
+        with LOG.open() as log:
+            monkeypatch.setattr(sys, "stdin", log)
+            assert cli.main(replaced(shlex.split(text)[1:])) == 0, text
         said = capsys.readouterr()
         assert ("Limit hit:" if " explain " in text else "Leak") in said.out, text
         assert said.err == "", text
