@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from memdiag.agent.delivery import LONGEST_WAIT, Answer, ApiClient, Delivery, Outcome, outcome_of, wait_after
+from memdiag.agent.delivery import (
+    LONGEST_WAIT,
+    REFUSED_SECONDS,
+    Answer,
+    ApiClient,
+    Delivery,
+    Outcome,
+    outcome_of,
+    wait_after,
+)
 from memdiag.agent.health import LATE_REPORT_SECONDS, STALE_SAMPLE_SECONDS, Signals, alive, ready
 from memdiag.agent.ledger import MOST_LINES, MOST_REMEMBERED, Entry, Ledger
 from memdiag.agent.pids import PidMap
@@ -219,3 +228,60 @@ def test_health_goes_by_what_was_done_last() -> None:
     late = Signals(1.0, LATE_REPORT_SECONDS + 1, 1.0, 3)
     assert alive(late)
     assert not ready(late)
+
+
+def test_a_report_that_is_forbidden_alone_holds_up_no_other(tmp_path: Path) -> None:
+    """As one that an agent wrote when its node had another name."""
+    now = 0.0
+    spool = Spool(tmp_path)
+    for name in ("foreign", "b", "c"):
+        spool.put(report(name))
+
+    def create(body: bytes) -> Answer:
+        foreign = b"foreign" in body
+        return Answer(403 if foreign else 201, None, "an agent may report on its own node only")
+
+    delivery = Delivery(spool, create, spread=lambda: 0.0, steady=lambda: now)
+    assert delivery.deliver("foreign") is not None
+    assert delivery.in_turn() == ["b", "c", "foreign"]
+    assert [delivery.deliver(name) for name in ("b", "c")] == [None, None]
+    now = REFUSED_SECONDS - 1
+    assert delivery.deliver("foreign") is not None, "a right may come late"
+    now = REFUSED_SECONDS
+    assert delivery.deliver("foreign") is None
+    assert (spool.waiting(), spool.dead_letters(), spool.counts.rejected) == ([], 1, 1)
+
+
+def test_while_nothing_is_allowed_nothing_is_put_aside(tmp_path: Path) -> None:
+    now = 0.0
+    spool = Spool(tmp_path)
+    spool.put(report("r"))
+    delivery = Delivery(spool, lambda _body: Answer(403, None, ""), spread=lambda: 0.0, steady=lambda: now)
+    for _ in range(9):
+        assert delivery.deliver("r") is not None
+        now += REFUSED_SECONDS
+    assert spool.waiting() == ["r"]
+
+
+def test_a_disk_that_fails_ends_no_delivery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spool = Spool(tmp_path)
+    spool.put(report("r"))
+    file = tmp_path / "spool" / "r.json"
+    body = file.read_bytes()
+    file.unlink()
+    file.mkdir()  # neither to be read nor to be unlinked
+    delivery = Delivery(spool, Server(Answer(201, None, "")).create, spread=lambda: 0.0)
+    assert delivery.deliver("r") is not None
+    assert spool.waiting() == ["r"], "it is read again"
+    file.rmdir()
+    file.write_bytes(body)
+    assert delivery.deliver("r") is None
+    spool.put(report("s"))
+    (tmp_path / "spool" / "s.json").unlink()
+    assert delivery.deliver("s") is None
+    assert (spool.waiting(), spool.size()) == ([], (0, 0))
+    spool.put(report("t"))
+    (tmp_path / "spool" / "t.json").unlink()
+    (tmp_path / "spool" / "t.json").mkdir()
+    spool.done("t")
+    assert "could not be removed" in capsys.readouterr().err

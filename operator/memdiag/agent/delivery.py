@@ -24,6 +24,9 @@ _LONGEST_ANSWER = 64 * 1024
 _ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """The answer to a create is the object; nobody reads it, so its metadata are enough."""
 _REJECTED = {400, 405, 406, 413, 415, 422}
+_FORBIDDEN = 403
+REFUSED_SECONDS = 600.0
+"""So long a report is sent again that is forbidden while others are taken."""
 
 
 class Outcome(Enum):
@@ -46,7 +49,8 @@ class Answer:
 def outcome_of(status: int) -> Outcome:
     """Return what an HTTP status means for a report.
 
-    409 is AlreadyExists: delivered before. 401, 403 and 404 pass: a token, a right or the kind itself can be late.
+    409 is AlreadyExists: delivered before. 401, 403 and 404 pass: a token, a right or the kind itself can be late. (A
+    report may be forbidden for good, too: one of a node that had another name, or by somebody's admission policy.)
     """
     if 200 <= status < 300 or status == 409:
         return Outcome.DONE
@@ -129,12 +133,20 @@ class Delivery(threading.Thread):
     """The thread that empties the spool."""
 
     def __init__(
-        self, spool: Spool, create: Callable[[bytes], Answer], spread: Callable[[], float] = random.random
+        self,
+        spool: Spool,
+        create: Callable[[bytes], Answer],
+        spread: Callable[[], float] = random.random,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="delivery", daemon=True)
         self._spool = spool
         self._create = create
         self._spread = spread
+        self._steady = steady
+        self._failed_last = ""
+        self._forbidden: dict[str, tuple[float, int]] = {}
+        """Of each report that is forbidden: since when, and how many had been delivered then."""
         self._stopping = threading.Event()
         self._failures = 0
         self.last_turn = time.monotonic()
@@ -149,17 +161,20 @@ class Delivery(threading.Thread):
 
     def deliver(self, name: str) -> float | None:
         """Deliver one report; returns the seconds to wait before the next attempt, None to go on at once."""
-        report = self._spool.read(name)
-        if report is None:
-            return None
         try:
+            report = self._spool.read(name)
+            if report is None:
+                return None
             answer = self._create(report)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return self._failed(name, None, f"{type(error).__name__}: {error}")
         outcome = outcome_of(answer.status)
+        if answer.status == _FORBIDDEN and self._forbidden_alone(name):
+            outcome = Outcome.REJECTED
         if outcome is Outcome.RETRY:
             return self._failed(name, answer.retry_after, f"HTTP {answer.status} {answer.message}")
         self._failures = 0
+        self._forbidden.pop(name, None)
         if outcome is Outcome.DONE:
             self._spool.done(name)
             self.last_delivered = time.monotonic()
@@ -169,8 +184,20 @@ class Delivery(threading.Thread):
             log("report rejected, put aside", report=name, status=answer.status, reason=answer.message)
         return None
 
+    def _forbidden_alone(self, name: str) -> bool:
+        """Return whether a report was forbidden for ten minutes in which others were taken: its own fault, then."""
+        since, delivered = self._forbidden.setdefault(name, (self._steady(), self._spool.counts.delivered))
+        return self._steady() - since >= REFUSED_SECONDS and self._spool.counts.delivered > delivered
+
+    def in_turn(self) -> list[str]:
+        """Return the reports that wait, oldest first, but from the one on that failed last: it may fail alone."""
+        names = self._spool.waiting()
+        place = names.index(self._failed_last) + 1 if self._failed_last in names else 0
+        return names[place:] + names[:place]
+
     def _failed(self, name: str, retry_after: float | None, reason: str) -> float:
         self._failures += 1
+        self._failed_last = name
         wait = wait_after(self._failures, retry_after, self._spread())
         log("report not delivered, waiting", report=name, reason=reason, seconds=round(wait, 2))
         return wait
@@ -180,7 +207,7 @@ class Delivery(threading.Thread):
         while not self._stopping.is_set():
             self.last_turn = time.monotonic()
             self._spool.arrived.clear()
-            for name in self._spool.waiting():
+            for name in self.in_turn():
                 wait = self.deliver(name)
                 self.last_turn = time.monotonic()
                 if wait is not None:

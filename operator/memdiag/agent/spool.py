@@ -131,11 +131,15 @@ class Spool:
         return True
 
     def _remove(self, name: str) -> None:
+        """Forget a report. A file that cannot be removed is sent again by the agent's next life, by the same name."""
         self._waiting.pop(name, None)
         self._sizes.pop(name, None)
         self._thin.pop(name, None)
         self._bare.discard(name)
-        (self._folder / f"{name}.json").unlink(missing_ok=True)
+        try:
+            (self._folder / f"{name}.json").unlink(missing_ok=True)
+        except OSError as error:
+            log("report could not be removed", report=name, reason=str(error))
 
     def waiting(self) -> list[str]:
         """Return the names of the reports that wait, oldest first."""
@@ -157,12 +161,12 @@ class Spool:
         return sum(1 for _ in self._dead.glob("*.json"))
 
     def read(self, name: str) -> bytes | None:
-        """Return a waiting report's JSON, None when it is gone or unreadable."""
+        """Return a waiting report's JSON, None when somebody took its file away. Raises OSError."""
         with self._lock:
             try:
                 return (self._folder / f"{name}.json").read_bytes()
-            except OSError:
-                self._waiting.pop(name, None)
+            except FileNotFoundError:
+                self._remove(name)
                 return None
 
     def done(self, name: str) -> None:
@@ -177,9 +181,9 @@ class Spool:
             self.counts.rejected += 1
             try:
                 (self._folder / f"{name}.json").replace(self._dead / f"{name}.json")
+                letters = sorted(self._dead.glob("*.json"), key=lambda path: path.stat().st_mtime)
+                for letter in letters[: max(len(letters) - MOST_DEAD_LETTERS, 0)]:
+                    letter.unlink(missing_ok=True)
             except OSError as error:
                 log("report could not be put aside", report=name, reason=str(error))
             self._remove(name)
-            letters = sorted(self._dead.glob("*.json"), key=lambda path: path.stat().st_mtime)
-            for letter in letters[: max(len(letters) - MOST_DEAD_LETTERS, 0)]:
-                letter.unlink(missing_ok=True)
