@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,9 +20,14 @@ def sync_folder(folder: Path) -> None:
 def replace(path: Path, pieces: Iterable[bytes]) -> None:
     """Put these pieces at `path`, so that a crash leaves the old content or the new. Raises OSError."""
     beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.writelines(pieces)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()  # what a full disk took of it is in the way of the next attempt
+        raise
     sync_folder(path.parent)

@@ -25,6 +25,7 @@ MOST_LINES = 40_000
 MOST_REMEMBERED = 20_000
 """Containers with kills, pods with kills, and kills of the log that are remembered: more than any ring holds."""
 _KEYS_A_LINE = 200
+_LINES_UNTIL_NEXT_TRY = 1000
 
 Key = tuple[float | None, int | None]
 """A kill in the kernel log: seconds since boot of its first `Killed process` line, and that victim's pid."""
@@ -96,9 +97,14 @@ class Ledger:
     """The kills of this boot that were told."""
 
     def __init__(self, path: Path, boot_id: str) -> None:
-        """Read the ledger and drop what another boot left. Raises OSError when the folder cannot be written."""
+        """Read the ledger and drop what another boot left. Raises OSError when the file cannot be opened to be written.
+
+        On a full disk the file goes on as it is.
+        """
         self._path = path
         self._boot_id = boot_id
+        self._lines = 0
+        self._cut_at = MOST_LINES
         self._known: dict[str, _Known] = {}
         self.folding = Folding(boot_id)
         """The windows and folds that this and earlier lives of the agent began."""
@@ -118,13 +124,19 @@ class Ledger:
             "recent": self._read_recent,
             "trend": self._read_trend,
         }
+        torn = False
         try:
             with path.open("rb") as file:
                 for line in file:
+                    self._lines += 1
                     self._read(line)
+                    torn = not line.endswith(b"\n")
         except FileNotFoundError:
             pass
-        self._begin()
+        self._file = path.open("ab", buffering=0)
+        self._unwritten = b"\n" if torn else b""
+        """What the disk did not take: it goes before anything else, so that the file has no gap."""
+        self._cut()
 
     def leaf_told(self, container_id: str) -> int:
         """Return how far a container's own counter is accounted for."""
@@ -208,21 +220,29 @@ class Ledger:
 
     def _append(self, *lines: Mapping[str, object]) -> None:
         self._lines += len(lines)
-        self._file.write(b"".join(self._line(pairs) for pairs in lines))
-        self._file.flush()
+        self._unwritten += b"".join(self._line(pairs) for pairs in lines)
+        while self._unwritten:
+            self._unwritten = self._unwritten[self._file.write(self._unwritten) or 0 :]
         os.fsync(self._file.fileno())
-        if self._lines > MOST_LINES:
-            self._file.close()
-            self._begin()
+        if self._lines > self._cut_at:
+            self._cut()
 
     def _line(self, pairs: Mapping[str, object]) -> bytes:
         return json.dumps({"boot": self._boot_id, **pairs}, separators=(",", ":")).encode("ascii") + b"\n"
 
-    def _begin(self) -> None:
+    def _cut(self) -> None:
+        """Write the file anew, from what it says; one that the disk has no room for goes on as it is."""
         lines = [self._line(pairs) for pairs in self._summary()]
-        durable.replace(self._path, lines)
-        self._lines = len(lines)
-        self._file = self._path.open("ab")
+        try:
+            durable.replace(self._path, lines)
+            file = self._path.open("ab", buffering=0)
+        except OSError as error:
+            log("ledger not cut", file=str(self._path), lines=self._lines, reason=str(error))
+            self._cut_at = self._lines + _LINES_UNTIL_NEXT_TRY
+            return
+        self._file.close()
+        self._file, self._unwritten = file, b""
+        self._lines, self._cut_at = len(lines), max(MOST_LINES, 2 * len(lines))
 
     def _summary(self) -> Iterator[dict[str, object]]:
         """Yield the fewest lines that say what is known."""
