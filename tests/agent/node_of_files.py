@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class FileNode:
         self.spooled: dict[str, dict[str, Any]] = {}
         """What was delivered: the newest form of each name."""
         self.boot = BOOT
+        self.steady: Callable[[], float] = time.monotonic
         self.store = HistoryStore()
         self.start(NOW)
 
@@ -79,10 +81,14 @@ class FileNode:
             pids=self.pids,
             sampler=sampler,
             wall_of=lambda since_boot: NOW + since_boot,
+            steady=self._seconds,
         )
         self.node.rescan(now)
         self.node.first_scan = False
         sampler.tick(now)
+
+    def _seconds(self) -> float:
+        return self.steady()
 
     def stop(self) -> None:
         """End it with nothing said, as a kill -9 does."""
@@ -118,12 +124,12 @@ class FileNode:
         `limit` is the cgroup whose limit is hit, the container's own if it is None; `tasks` is the kernel's table.
         """
         reports = []
-        for time in times:
+        for moment in times:
             self.number += 1
             lines = ("oom-kill:constraint=CONSTRAINT_MEMCG", f"Killed process {self.number} (worker)")
             reports.append(
                 OomReport(
-                    time=time - NOW,
+                    time=moment - NOW,
                     constraint=Constraint.MEMCG,
                     oom_memcg=limit or f"{PARENT}/{container}",
                     task_memcg=f"{PARENT}/{container}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from memdiag.agent.clock import WallClock
 from memdiag.agent.config import Config
 from memdiag.agent.crosscheck import CrossCheck, topmost
 from memdiag.agent.detector import Detector
@@ -53,9 +55,11 @@ def _switched_off() -> bytes:
 class Agent:
     """Everything that the sampling thread does. Delivery and health run on threads of their own."""
 
-    def __init__(self, config: Config, spool: Spool) -> None:
+    def __init__(self, config: Config, spool: Spool, wall: Callable[[], float] = time.time) -> None:
         """Open the state folder and the watches. Raises OSError when the folder cannot be written."""
         self._config = config
+        self._wall = wall
+        self._clock = WallClock(wall)
         self._spool = spool
         boot_id = read_file(f"{config.proc_root}/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
         self._klog = kernel_log(config.kernel_log)
@@ -95,6 +99,8 @@ class Agent:
         self._node_kills: int | None = None
         self._rose_at: float | None = None
         self._settle_at: float | None = None
+        self._quiet_at = 0.0
+        """When no counter held a kill that was not told, Unix seconds."""
         self._log_missing: str | None = None
         self._last_sample: float | None = None
         self._check = CrossCheck()
@@ -102,17 +108,16 @@ class Agent:
         self._containers_seen = 0
         self._processes_at = 0.0
 
-    @staticmethod
-    def _wall_of(since_boot: float) -> float:
+    def _wall_of(self, since_boot: float) -> float:
         """Return the Unix seconds of a kernel log time stamp (it stands still while the node sleeps)."""
-        return time.time() - (time.clock_gettime(time.CLOCK_MONOTONIC) - since_boot)
+        return self._wall() - (time.clock_gettime(time.CLOCK_MONOTONIC) - since_boot)
 
     def signals(self) -> Signals:
         """Return what health is judged by."""
         waiting, size = self._spool.size()
         return Signals(
             last_sample=None if self._last_sample is None else time.monotonic() - self._last_sample,
-            oldest_report=self._spool.oldest_age(time.time()),
+            oldest_report=self._spool.oldest_age(self._wall()),
             last_delivery_turn=None,
             containers=sum(len(pod.containers) for pod in list(self._node.pods.values())),
             kernel_log=self._log_missing,
@@ -141,11 +146,11 @@ class Agent:
 
     def start(self) -> None:
         """Find what is there, and the kills that nobody told of."""
-        now = time.time()
+        self._quiet_at = now = self._wall()
         self._node.rescan(now)
         self._pids.refresh()
-        late = self._detector.take(self._reports(), self._pids.owner, final=True)
         self._node_kills = self._sampler.node_kills()
+        late = self._detector.take(self._reports(), self._pids.owner, final=True)
         for counts in self._detector.pods.values():
             counts.told = min(counts.told, counts.kills)
         self._node.first_scan = False
@@ -170,8 +175,12 @@ class Agent:
 
     def _look(self, now: float, *, node_wide: bool) -> None:
         """Begin to settle when a counter says that there was a kill."""
-        if self._settle_at is None and (self._kills_rose() if node_wide else self._detector.rose()):
+        if self._settle_at is not None:
+            return
+        if self._kills_rose() if node_wide else self._detector.rose():
             self._rose_at, self._settle_at = now, now + SETTLE_SECONDS
+        elif node_wide:
+            self._quiet_at = now
 
     def _settle(self, now: float) -> None:
         """Read counters and log; tell what is certain, and what is lost once waiting has no use any more."""
@@ -189,7 +198,7 @@ class Agent:
         kills = self._detector.take(reports, self._pids.owner, final=True)
         self._node_kills = count
         self._rose_at = self._settle_at = None
-        self._teller.take(kills, now, found_late=False, missing=self._notes())
+        self._teller.take(kills, now, found_late=False, missing=self._notes(), since=self._quiet_at)
 
     def _all_told_by(self, fresh: list[OomReport]) -> bool:
         """Return whether the log's new lines account for every step of the counters, each with a cgroup."""
@@ -210,18 +219,20 @@ class Agent:
             due.append(self._settle_at)
         if self._teller.next_deadline is not None:
             due.append(min(self._teller.next_deadline, now + _FATE_STEP))
-        return max(min(due) - now, 0.0)
+        return min(max(min(due) - now, 0.0), LIGHT_SECONDS)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped` says so, then save."""
         poller = select.epoll()
         poller.register(self._watcher.fileno(), select.EPOLLIN)
-        next_tick = next_rescan = next_save = time.time()
+        next_tick = next_rescan = next_save = self._wall()
         try:
             while not stopped():
-                now = time.time()
+                now = self._wall()
                 ready = poller.poll(self._timeout(now, next_tick))
-                now = time.time()
+                now, moved = self._clock.read()
+                if moved:
+                    self._clock_set(moved)
                 if ready:
                     self._events(now)
                 if self._settle_at is not None and now >= self._settle_at:
@@ -241,6 +252,18 @@ class Agent:
         finally:
             poller.close()
             self.close()
+
+    def _clock_set(self, by: float) -> None:
+        """Go on as if the clock had always been as it is now: nothing waits for a time that was taken back."""
+        log("clock was set", seconds=round(by, 1))
+        self._quiet_at += by
+        self._rose_at = None if self._rose_at is None else self._rose_at + by
+        self._settle_at = None if self._settle_at is None else self._settle_at + by
+        self._teller.clock_set(by)
+        self._node.clock_set(by)
+        self._sampler.processes.clock_set(by)
+        self._store.clock_set(by)
+        self._persistence.clock_set()
 
     def _events(self, now: float) -> None:
         touched: set[str] = set()
@@ -302,8 +325,8 @@ class Agent:
 
     def close(self) -> None:
         """Tell what is pending, save, and close every file."""
-        self._teller.advance(float("inf"))
-        self._save(time.time())
+        self._teller.advance(math.inf, most_seconds=math.inf)
+        self._save(self._wall())
         self._watcher.close()
         self._ledger.close()
 

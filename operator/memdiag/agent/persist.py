@@ -99,6 +99,10 @@ class Persistence:
         for run in store.all_runs():
             run.unsaved = 0
 
+    def clock_set(self) -> None:
+        """Write a snapshot next: the times on disk are those of a clock that was set."""
+        self._last_snapshot = None
+
     def save(self, store: HistoryStore, now: float) -> None:
         """Append what is new to the journal, or write the snapshot anew. Raises OSError."""
         if self._last_snapshot is None or now - self._last_snapshot >= SNAPSHOT_SECONDS:

@@ -139,6 +139,15 @@ class ProcessTable:
         container.refused, container.rollup_at = False, now + ROLLUP_SECONDS
         return replace(process, pss=parse_rollup(data))
 
+    def clock_set(self, by: float) -> None:
+        """Move what is remembered by as many seconds as the clock was set."""
+        for container in self._containers.values():
+            container.rollup_at += by
+            if container.last is not None:
+                container.last = replace(container.last, time=container.last.time + by)
+            for known in container.known.values():
+                known.first_seen += by
+
     def of(self, container_id: str) -> Processes | None:
         """Return what the last look saw, None when there was none."""
         found = self._containers.get(container_id)

@@ -24,6 +24,7 @@ OLDEST_SECONDS = 14 * 86400.0
 _UNKNOWN_SIZE = -(2**31)
 _UNKNOWN_COUNT = -(2**63)
 _EPOCH = 1_700_000_000
+_LATEST = 2**32 - 1
 _LARGEST_SIZE = 2**31 - 1
 _DEMAND = tuple(SIZES.index(name) for name in ("anon", "shmem", "kernel", "sock", "swap"))
 
@@ -59,6 +60,10 @@ def kept_rows(times: Sequence[float], demands: Sequence[int | None], now: float,
     close()
     ends = {0, len(times) - 1} if times else set()
     return sorted(ends.union(kept))
+
+
+def _tenths(t: float) -> int:
+    return min(max(round((t - _EPOCH) * 10), 0), _LATEST)
 
 
 @dataclass(slots=True)
@@ -101,11 +106,19 @@ class RunHistory:
         """Take a second's memory.current (bytes)."""
         if current is None:
             return
-        self.light_times.append(max(round((t - _EPOCH) * 10), 0))
+        self.light_times.append(_tenths(t))
         self.light_current.append(min(current // 1024, _LARGEST_SIZE))
         if len(self.light_times) > RECENT_SECONDS * 1.25:
             extra = int(len(self.light_times) - RECENT_SECONDS)
             del self.light_times[:extra], self.light_current[:extra]
+
+    def clock_set(self, by: float) -> None:
+        """Move every time by as many seconds as the clock was set."""
+        step = len(COUNTERS)
+        self.counters[::step] = array("q", [tenths + round(by * 10) for tenths in self.counters[::step]])
+        self.light_times = array("I", [_tenths(_EPOCH + tenths / 10 + by) for tenths in self.light_times])
+        self.started = None if self.started is None else self.started + by
+        self.ended = None if self.ended is None else self.ended + by
 
     def times(self) -> list[float]:
         """Return the Unix seconds of the rows."""
@@ -236,6 +249,13 @@ class HistoryStore:
         for run in self.all_runs():
             if run.ended is None and run.rows > 64:
                 run.thin(now)
+
+    def clock_set(self, by: float) -> None:
+        """Move every time by as many seconds as the clock was set: a run stays one curve."""
+        for pod in self.pods.values():
+            pod.gone = None if pod.gone is None else pod.gone + by
+        for run in self.all_runs():
+            run.clock_set(by)
 
     def all_runs(self) -> Iterator[RunHistory]:
         """Go through every run."""

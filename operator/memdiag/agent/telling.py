@@ -5,6 +5,7 @@ A kill that is folded (see `folding`) leaves no report of its own: it is noted i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,8 @@ FATE_SECONDS = 0.8
 """How long a container may take to empty after a kill before it counts as living on."""
 
 RETRY_SECONDS = 1.0
+TURN_SECONDS = 1.0
+"""For how long kills are told at a stretch: on a slow disk the loop must come round to its readings in between."""
 _NOTHING = OomReport(time=None, constraint=None, oom_memcg=None, task_memcg=None, group_kill=False, victims=())
 _READ_LATER = "container, pod, ancestors, history: of the time when the kills were summed up, not of one kill"
 _RESTARTED = "kernel log, limit's cgroup: the agent was restarted between these kills and their summary"
@@ -64,6 +67,7 @@ class Teller:
         pids: PidMap,
         sampler: Sampler,
         wall_of: Callable[[float], float],
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node_name = node_name
         self._namespace = namespace
@@ -76,7 +80,10 @@ class Teller:
         self._pids = pids
         self._sampler = sampler
         self._wall_of = wall_of
+        self._steady = steady
         self._pending: list[_Pending] = []
+        self._retry_at = 0.0
+        """When the spool is tried again after it took nothing, Unix seconds."""
         self.told = self.told_late = 0
         """Kills since the agent started, folded ones included, and those of them that are older."""
         self._newest: dict[FoldKey, Kill] = {}
@@ -85,20 +92,28 @@ class Teller:
     @property
     def next_deadline(self) -> float | None:
         """When the next pending kill must be told, Unix seconds; None when none is pending."""
-        return min((pending.deadline for pending in self._pending), default=None)
+        if not self._pending:
+            return None
+        return max(min(pending.deadline for pending in self._pending), self._retry_at)
 
     @property
     def pending(self) -> bool:
         """Whether some kill waits for its container's fate."""
         return bool(self._pending)
 
-    def take(self, kills: Sequence[Kill], now: float, *, found_late: bool, missing: tuple[str, ...] = ()) -> None:
-        """Freeze these kills. Those found late are told at once: their containers' fate is past."""
+    def take(
+        self, kills: Sequence[Kill], now: float, *, found_late: bool, missing: tuple[str, ...] = (), since: float = 0.0
+    ) -> None:
+        """Freeze these kills. Those found late are told at once: their containers' fate is past.
+
+        None is older than `since` (Unix seconds). The kernel's log has a clock of its own, which nothing disciplines:
+        after months it is minutes away.
+        """
         node_memory = self._sampler.node_memory() if kills else {}
         for kill in kills:
             self.told += kill.kills
             self.told_late += kill.kills if found_late else 0
-            time = now if kill.report.time is None else min(self._wall_of(kill.report.time), now)
+            time = now if kill.report.time is None else min(max(self._wall_of(kill.report.time), since), now)
             ordinal = self._ledger.next_ordinal(kill.container_id)
             fold = self._ledger.folding.place(kill.pod_uid, kill.container_id, ordinal, time, kill.kills)
             report: Report | None = None
@@ -205,14 +220,34 @@ class Teller:
         except CgroupGoneError:
             return True
 
-    def advance(self, now: float) -> None:
-        """Tell every pending kill whose container's fate is known or whose time is up."""
+    def clock_set(self, by: float) -> None:
+        """Move what is planned by as many seconds as the clock was."""
+        self._retry_at += by
+        self._pending = [replace(pending, deadline=pending.deadline + by) for pending in self._pending]
+
+    def advance(self, now: float, most_seconds: float = TURN_SECONDS) -> None:
+        """Tell the pending kills whose container's fate is known or whose time is up, as many as there is time for.
+
+        Of one pod they are told in their order: the ledger holds how far a pod's counter is accounted for, and an
+        earlier kill that came after a later one would set that back.
+        """
+        if now < self._retry_at:
+            return
+        begun = self._steady()
         waiting: list[_Pending] = []
         entries: list[Entry] = []
+        held: set[str] = set()
+        full = False
         for pending in self._pending:
+            uid = pending.kill.pod_uid
+            if full or uid in held or self._steady() - begun > most_seconds:
+                waiting.append(pending)
+                held.add(uid)
+                continue
             died = self._died(pending.kill)
             if died is None and now < pending.deadline:
                 waiting.append(pending)
+                held.add(uid)
                 continue
             if died and pending.main_lived:
                 # It may have ended by itself, having lost a process: the API knows how.
@@ -223,8 +258,9 @@ class Teller:
             try:
                 entries.append(self._tell(pending, died))
             except OSError as error:
-                log("report not stored, trying again", pod=pending.kill.pod_uid, reason=str(error))
-                waiting.append(replace(pending, deadline=now + RETRY_SECONDS))
+                log("report not stored, trying again", pod=uid, reason=str(error))
+                waiting.append(pending)
+                full, self._retry_at = True, now + RETRY_SECONDS
         self._pending = waiting
         self._note(entries)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memdiag.agent.detector import Count, Detector, LeafCount, PodCount
 from memdiag.agent.ledger import Ledger
+from memdiag.agent.log import log
 from memdiag.agent.store import HistoryStore, RunHistory
 from memdiag.kernel import inotify
 from memdiag.kernel.files import parse_flat, parse_number
@@ -125,6 +126,12 @@ class Node:
             if uid not in self.pods and not counts.leaves:
                 del self._detector.pods[uid]
 
+    def clock_set(self, by: float) -> None:
+        """Move what is remembered by as many seconds as the clock was set."""
+        self.gone = {key: replace(gone, at=gone.at + by) for key, gone in self.gone.items()}
+        for container in self.containers():
+            container.last_full += by
+
     def _watch_parent(self, path: str) -> None:
         if path in self._watched_parents:
             return
@@ -176,7 +183,10 @@ class Node:
         elif uid not in self._store.pods and self.first_scan:
             count.told = count.kills
             if count.kills:
-                self._ledger.baseline(uid, count.kills)
+                try:
+                    self._ledger.baseline(uid, count.kills)
+                except OSError as error:
+                    log("kills of before the agent not noted", pod=uid, reason=str(error))
         count.settle()
 
     first_scan = True
