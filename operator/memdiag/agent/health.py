@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from memdiag.agent.spool import SpoolCounts
 
 STALE_SAMPLE_SECONDS = 30.0
 STUCK_DELIVERY_SECONDS = 120.0
 LATE_REPORT_SECONDS = 60.0
+MOST_CONNECTIONS = 32
+"""At once. A thread for each is memory, and any pod may connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,37 @@ def body_of(found: Signals) -> bytes:
     ).encode("ascii")
 
 
+class _Server(ThreadingHTTPServer):
+    """A newer connection ends the oldest of too many: nobody keeps probes out by holding connections."""
+
+    daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._connections[request] = None
+            for oldest in list(self._connections)[:-MOST_CONNECTIONS]:
+                del self._connections[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._connections.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong; a client that went away, or was sent away, is worth no line."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class Health:
     """Serves /healthz, /readyz and /metrics; a body of the first two says the signals."""
 
@@ -103,8 +140,7 @@ class Health:
             def log_message(self, *_: object) -> None:
                 """Probes are not worth a line."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
