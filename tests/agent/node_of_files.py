@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from memdiag.agent.config import Config
 from memdiag.agent.detector import Detector
 from memdiag.agent.ledger import Ledger
 from memdiag.agent.pids import PidMap
@@ -52,6 +53,9 @@ class FileNode:
             (place / "memory.stat").write_text("".join(f"{key} {value}\n" for key, value in STAT.items()))
             (place / "cgroup.events").write_text("populated 1\nfrozen 0\n")
             self._count(path)
+        random = self.proc / "sys/kernel/random"
+        random.mkdir(parents=True)
+        (random / "boot_id").write_text(f"{BOOT}\n")
         self.number = 0
         self.spooled: dict[str, dict[str, Any]] = {}
         """What was delivered: the newest form of each name."""
@@ -86,6 +90,22 @@ class FileNode:
         self.node.rescan(now)
         self.node.first_scan = False
         sampler.tick(now)
+
+    def config(self) -> Config:
+        """Return the options of a whole agent on this node, which has no kernel log."""
+        return Config(
+            cgroup_root=str(self.root),
+            proc_root=str(self.proc),
+            state_dir=self.state,
+            node="node-a",
+            namespace="memdiag",
+            api_server=None,
+            token_file=Path(),
+            ca_file=Path(),
+            health_host="",
+            health_port=0,
+            kernel_log="none",
+        )
 
     def _seconds(self) -> float:
         return self.steady()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from memdiag.agent.clock import WallClock
-from memdiag.agent.config import Config
 from memdiag.agent.loop import Agent
 from memdiag.agent.spool import Spool
 from memdiag.agent.store import HistoryStore, RunHistory
@@ -52,32 +51,16 @@ def test_a_clock_that_is_wrong_by_decades_is_no_end(year: int) -> None:
 def node(tmp_path: Path) -> FileNode:
     made = FileNode(tmp_path, A)
     made.stop()
-    boot = made.proc / "sys/kernel/random"
-    boot.mkdir(parents=True)
-    (boot / "boot_id").write_text("boot\n")
     return made
 
 
 @pytest.mark.parametrize("hours", [-1.0, 1.0])
 def test_kills_are_told_and_readings_go_on_when_the_clock_is_set(node: FileNode, hours: float) -> None:
     """The kill comes just before, so that what waits for its fate was planned by the old clock."""
-    config = Config(
-        cgroup_root=str(node.root),
-        proc_root=str(node.proc),
-        state_dir=node.state,
-        node="node-a",
-        namespace="memdiag",
-        api_server=None,
-        token_file=Path(),
-        ca_file=Path(),
-        health_host="",
-        health_port=0,
-        kernel_log="none",
-    )
     set_by = 0.0
     began = time.monotonic()
     spool = Spool(node.state)
-    agent = Agent(config, spool, wall=lambda: time.time() + set_by)
+    agent = Agent(node.config(), spool, wall=lambda: time.time() + set_by)
     turns = 0
 
     def stopped() -> bool:

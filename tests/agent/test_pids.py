@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from memdiag.agent.pids import PidMap
+from memdiag.agent.pids import PidMap, read_file
 
 
 def test_a_process_that_the_runtime_moves_after_it_was_seen_is_still_its_containers(tmp_path: Path) -> None:
@@ -35,3 +35,11 @@ def test_the_first_process_is_the_one_that_stays_when_the_runtimes_helper_was_se
     born(12)
     pids.refresh()
     assert pids.main(container) == 9
+
+
+def test_a_file_of_many_records_is_read_to_its_end() -> None:
+    """The kernel gives such a file a page at a time, as it does /proc/vmstat."""
+    lines = read_file("/proc/self/maps", 2**20).split(b"\n")
+    assert len(b"\n".join(lines)) > 4096
+    assert lines[-2].endswith((b"[vsyscall]", b"[stack]", b"[vdso]"))
+    assert len(read_file("/proc/self/maps", 5000)) == 5000

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memdiag.kernel.klog import Record, split_records
-from memdiag.kernel.oomlog import LONGEST_COMM, MOST_LINES, parse
+from memdiag.kernel.oomlog import LONGEST_COMM, MOST_LINES, MOST_REPORTS, parse
 from memdiag.kernel.paths import identify
 from memdiag.model.kill import Constraint
 from memdiag.model.report import LONGEST_LINE, printable
@@ -49,6 +49,11 @@ def test_group_kill_is_one_kill_and_the_first_victim_counts_once() -> None:
     assert kill.kill_events == 4
     assert kill.oom_memcg is not None
     assert kill.oom_memcg.endswith(".slice")
+
+
+def test_of_a_storm_that_fills_a_large_ring_the_newest_kills_count() -> None:
+    found = parse(log(*(KILLED.format(pid=1 + number, comm="w") for number in range(MOST_REPORTS + 9))))
+    assert [kill.victims[0].pid for kill in (found[0], found[-1])] == [10, MOST_REPORTS + 9]
 
 
 def test_node_kill_has_no_oom_memcg() -> None:

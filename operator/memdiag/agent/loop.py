@@ -37,6 +37,7 @@ SETTLE_SECONDS = 0.1
 LONGEST_SETTLE_SECONDS = 0.6
 EVENT_PAUSE_SECONDS = 0.02
 _FATE_STEP = 0.05
+_MORE_WATCHES = "raise fs.inotify.max_user_watches and fs.inotify.max_user_instances on the node"
 
 
 def kernel_log(source: str) -> KernelLog:
@@ -70,6 +71,8 @@ class Agent:
         self._ledger = Ledger(config.state_dir / "ledger", boot_id)
         self._detector = Detector(self._ledger.seen)
         self._watcher = inotify.Inotify()
+        if self._watcher.missing is not None:
+            log("no events: all is read once a second", reason=self._watcher.missing, remedy=_MORE_WATCHES)
         self._node = Node(config.cgroup_root, self._watcher, self._detector, self._store, self._ledger)
         self._pids = PidMap(config.proc_root)
         self._sampler = Sampler(self._node, self._pids, config.proc_root)
@@ -224,7 +227,8 @@ class Agent:
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped` says so, then save."""
         poller = select.epoll()
-        poller.register(self._watcher.fileno(), select.EPOLLIN)
+        if self._watcher.missing is None:
+            poller.register(self._watcher.fileno(), select.EPOLLIN)
         next_tick = next_rescan = next_save = self._wall()
         try:
             while not stopped():
@@ -306,7 +310,7 @@ class Agent:
             log("kills missed", processes=found, counted=self._counted_above(), told=self._detector.accounted)
         if self._watcher.refused > self._refused:
             self._refused = self._watcher.refused
-            log("inotify watches refused", refused=self._refused, remedy="raise fs.inotify.max_user_watches")
+            log("inotify watches refused", refused=self._refused, remedy=_MORE_WATCHES)
 
     def _chores(self, now: float) -> None:
         self._cross_check()

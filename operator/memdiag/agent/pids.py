@@ -11,6 +11,8 @@ from memdiag.kernel.files import parse_net_dev
 from memdiag.kernel.paths import container_id_of, identify
 
 _LONGEST = 8192
+_MORE = 2048
+"""A file of many records comes a page at a time: after a piece longer than this there may be another."""
 
 
 def read_file(path: str, longest: int = _LONGEST) -> bytes:
@@ -20,9 +22,14 @@ def read_file(path: str, longest: int = _LONGEST) -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(descriptor, longest)
+        piece = data = os.read(descriptor, longest)
+        while len(piece) > _MORE and len(data) < longest:
+            piece = os.read(descriptor, longest - len(data))
+            data += piece
     except OSError:
         return b""
+    else:
+        return data
     finally:
         os.close(descriptor)
 

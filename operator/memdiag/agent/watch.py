@@ -140,6 +140,7 @@ class Node:
             self._parents[watch] = path
             self._watched_parents[path] = watch
         if path and path not in self.ancestors:
+            watched: Watched | None = None
             try:
                 reader = CgroupReader(self._root + path)
                 watched = Watched(path, reader, self._detector.ancestors.setdefault(path, Count()))
@@ -147,7 +148,8 @@ class Node:
                 watched.count.settle()
                 self.ancestors[path] = watched
             except CgroupGoneError:
-                return
+                if watched is not None:
+                    self._let_go(watched)
 
     def _add_pod(self, found: PodPath, now: float) -> Pod | None:
         known = self.pods.get(found.pod_uid)
@@ -156,6 +158,7 @@ class Node:
         # The folder's watch comes before the containers are listed, so that none falls between.
         folder = self._watcher.add(self._root + found.path, _FOLDER)
         count = PodCount(path=found.path)
+        pod: Pod | None = None
         try:
             reader = CgroupReader(self._root + found.path)
             pod = Pod(found.path, reader, count, pod_uid=found.pod_uid, folder_watch=folder)
@@ -164,6 +167,8 @@ class Node:
         except CgroupGoneError:
             if folder is not None:
                 self._watcher.remove(folder)
+            if pod is not None:
+                self._let_go(pod)
             return None
         self._base(found.pod_uid, count)
         self.pods[found.pod_uid] = pod
@@ -200,6 +205,7 @@ class Node:
             return
         limited = limit_path(self._root, found.path)
         count = LeafCount(path=limited, told=self._ledger.leaf_told(found.container_id))
+        container: Container | None = None
         try:
             reader = CgroupReader(self._root + limited, keep=self._keep)
             container = Container(found.path, reader, count, pod_uid=found.pod_uid, container_id=found.container_id)
@@ -207,6 +213,8 @@ class Node:
             container.read_counters()
             count.group = (parse_number(reader.file("memory.oom.group") or b"") or 0) > 0
         except CgroupGoneError:
+            if container is not None:
+                self._let_go(container)
             return
         count.told = min(count.told, count.kills)
         count.local_before = 0 if count.local_oom is not None else None

@@ -48,18 +48,18 @@ def split_events(data: bytes) -> list[Event]:
 
 
 class Inotify:
-    """One inotify instance; `fileno` is for epoll. Raises OSError when the kernel gives none."""
+    """One inotify instance; `fileno` is for epoll. Where the kernel gives none, no event ever comes."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.refused = 0
         """Watches that the kernel allowed no more (fs.inotify.max_user_watches): the cgroup is polled only."""
         self._fd: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), f"inotify_init1: {os.strerror(ctypes.get_errno())}")
+        self.missing = None if self._fd >= 0 else f"inotify_init1: {os.strerror(ctypes.get_errno())}"
+        """Why there is none: all programs of a user share fs.inotify.max_user_instances. None where there is one."""
 
     def fileno(self) -> int:
-        """Return the file descriptor that becomes readable when events are there."""
+        """Return the file descriptor that becomes readable when events are there, -1 without an instance."""
         return self._fd
 
     def add(self, path: str, mask: int) -> int | None:
@@ -67,7 +67,7 @@ class Inotify:
         watch: int = self._libc.inotify_add_watch(self._fd, os.fsencode(path), ctypes.c_uint32(mask))
         if watch >= 0:
             return watch
-        self.refused += ctypes.get_errno() in (errno.ENOSPC, errno.ENOMEM)
+        self.refused += self._fd < 0 or ctypes.get_errno() in (errno.ENOSPC, errno.ENOMEM)
         return None
 
     def remove(self, watch: int) -> None:
@@ -76,6 +76,8 @@ class Inotify:
 
     def read(self) -> list[Event]:
         """Return the events that wait, none when there are none."""
+        if self._fd < 0:
+            return []
         try:
             return split_events(os.read(self._fd, _BUFFER))
         except BlockingIOError:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 _READ_ALL = 3
 _SIZE_BUFFER = 10
-_LARGEST_BUFFER = 16 * 2**20
+_LARGEST_BUFFER = 4 * 2**20
+"""Bytes of the newest records of a larger ring: as text and as records they take several times as much memory."""
 _REMEMBERED = 4
 _FIRST_USER_PRIORITY = 8
 _PREFIX = re.compile(r"<(\d{1,10})>(?:\[ *(\d{1,12}\.\d{6})\](?:\[ *[TC]\d+\])? ?)?")
@@ -70,7 +71,7 @@ def syslog_transport() -> bytes:
     count = libc.klogctl(_READ_ALL, buffer, len(buffer))
     if count < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return buffer.raw[:count]
+    return ctypes.string_at(buffer, count)
 
 
 def _behind(records: Sequence[Record], tail: Sequence[Record]) -> int:

@@ -18,6 +18,7 @@ from memdiag.model.kill import Constraint, LimitHit, OomReport, Stamp, Task
 from memdiag.model.trace import Victim
 
 MOST_REPORTS = 4096
+"""Kills that are kept, the newest, until they are taken."""
 MOST_VICTIMS = 4096
 MOST_TASKS = 8192
 MOST_LINES = 12
@@ -223,8 +224,9 @@ class OomParser:
 
     def _close(self) -> None:
         kill = self._open.close() if self._open is not None else None
-        if kill is not None and len(self._kills) < MOST_REPORTS:
+        if kill is not None:
             self._kills.append(kill)
+            del self._kills[:-MOST_REPORTS]
         self._open = None
 
     def _killed(self, record: Record, stamp: Stamp | None, text: str, pid: int, rest: str) -> None:
@@ -318,7 +320,7 @@ class OomParser:
 
 
 def parse(records: Iterable[Record], page_size: int = 4096) -> list[OomReport]:
-    """Return the kills in these records, in the log's order. `page_size` is the node's, in bytes."""
+    """Return the newest kills in these records, in the log's order. `page_size` is the node's, in bytes."""
     parser = OomParser(page_size)
     for record in records:
         parser.feed(record)
