@@ -62,6 +62,12 @@ def test_outcomes(status: int, outcome: Outcome) -> None:
     assert outcome_of(status) is outcome
 
 
+def test_a_conflict_is_no_delivery() -> None:
+    """A quota of the namespace answers so when another object was counted at the same moment."""
+    assert outcome_of(409, "AlreadyExists") is Outcome.DONE
+    assert outcome_of(409, "Conflict") is Outcome.RETRY
+
+
 def test_waits_grow_to_a_bound_and_honour_retry_after() -> None:
     waits = [wait_after(failures, None, 0.5) for failures in range(1, 60)]
     assert waits == sorted(waits)
@@ -119,10 +125,11 @@ def test_an_idle_connection_that_the_server_closed_costs_no_wait(tmp_path: Path)
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             seen.append(self.headers["Authorization"])
-            self.send_response(201)
-            self.send_header("Content-Length", "2")
+            answer = b'{"kind":"Status","reason":"Conflict","message":"modified"}' if len(seen) > 1 else b"{}"
+            self.send_response(409 if len(seen) > 1 else 201)
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(answer)
             self.close_connection = True  # without having said so
 
         def log_message(self, *_: object) -> None:
@@ -135,7 +142,7 @@ def test_an_idle_connection_that_the_server_closed_costs_no_wait(tmp_path: Path)
         try:
             assert client.create(b"{}").status == 201
             token.write_text("second\n")
-            assert client.create(b"{}").status == 201
+            assert client.create(b"{}") == Answer(409, None, "modified", "Conflict")
         finally:
             client.close()
             server.shutdown()
@@ -285,3 +292,17 @@ def test_a_disk_that_fails_ends_no_delivery(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "spool" / "t.json").mkdir()
     spool.done("t")
     assert "could not be removed" in capsys.readouterr().err
+
+
+def test_a_token_file_that_is_none_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = tmp_path / "token"
+    spool = Spool(tmp_path)
+    spool.put(report("r"))
+    client = ApiClient("http://127.0.0.1:1", "ns", token, tmp_path / "ca")
+    delivery = Delivery(spool, client.create, spread=lambda: 0.0)
+    for text in ("", "secret\nwords"):
+        token.write_text(text)
+        assert delivery.deliver("r") is not None
+    said = capsys.readouterr().err
+    assert said.count("holds no token") == 2
+    assert "secret" not in said

@@ -25,6 +25,7 @@ _ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applicat
 """The answer to a create is the object; nobody reads it, so its metadata are enough."""
 _REJECTED = {400, 405, 406, 413, 415, 422}
 _FORBIDDEN = 403
+_CONFLICT = "Conflict"
 REFUSED_SECONDS = 600.0
 """So long a report is sent again that is forbidden while others are taken."""
 
@@ -44,15 +45,18 @@ class Answer:
     status: int
     retry_after: float | None
     message: str
+    reason: str = ""
+    """The `reason` of the server's Status object, such as AlreadyExists."""
 
 
-def outcome_of(status: int) -> Outcome:
-    """Return what an HTTP status means for a report.
+def outcome_of(status: int, reason: str = "") -> Outcome:
+    """Return what an HTTP status, and the server's reason for it, mean for a report.
 
-    409 is AlreadyExists: delivered before. 401, 403 and 404 pass: a token, a right or the kind itself can be late. (A
+    409 is AlreadyExists: delivered before. With the reason Conflict nothing was made: a quota was counted at the same
+    moment. 401, 403 and 404 pass: a token, a right or the kind itself can be late. (A
     report may be forbidden for good, too: one of a node that had another name, or by somebody's admission policy.)
     """
-    if 200 <= status < 300 or status == 409:
+    if 200 <= status < 300 or (status == 409 and reason != _CONFLICT):
         return Outcome.DONE
     return Outcome.REJECTED if status in _REJECTED else Outcome.RETRY
 
@@ -65,6 +69,15 @@ def wait_after(failures: int, retry_after: float | None, spread: float) -> float
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _words(body: bytes) -> tuple[str, str]:
+    """Return message and reason of a Status object, bounded; empty where a body is none."""
+    try:
+        status = json.loads(body)
+        return str(status["message"])[:500], str(status.get("reason", ""))[:100]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", ""
 
 
 class ApiClient:
@@ -112,8 +125,13 @@ class ApiClient:
         return answer, body
 
     def create(self, report: bytes) -> Answer:
-        """Send one report. Raises OSError or http.client.HTTPException when there is no answer."""
+        """Send one report.
+
+        Raises OSError or http.client.HTTPException when there is no answer, ValueError when there is no token.
+        """
         token = self._token_file.read_text(encoding="ascii").strip()
+        if len(token.split()) != 1:  # the library's own error would show it
+            raise ValueError(f"{self._token_file} holds no token, which is one word")
         reused = self._connection is not None
         try:
             answer, body = self._exchange(report, token)
@@ -122,11 +140,8 @@ class ApiClient:
                 raise
             # The server closed a connection that was idle; a report that it took nevertheless answers 409.
             answer, body = self._exchange(report, token)
-        try:
-            message = str(json.loads(body)["message"])
-        except (ValueError, KeyError, TypeError):
-            message = ""
-        return Answer(answer.status, _seconds(answer.getheader("Retry-After")), message[:500])
+        message, reason = _words(body)
+        return Answer(answer.status, _seconds(answer.getheader("Retry-After")), message, reason)
 
 
 class Delivery(threading.Thread):
@@ -168,7 +183,7 @@ class Delivery(threading.Thread):
             answer = self._create(report)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return self._failed(name, None, f"{type(error).__name__}: {error}")
-        outcome = outcome_of(answer.status)
+        outcome = outcome_of(answer.status, answer.reason)
         if answer.status == _FORBIDDEN and self._forbidden_alone(name):
             outcome = Outcome.REJECTED
         if outcome is Outcome.RETRY:
