@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -191,3 +193,23 @@ def test_torn_and_foreign_lines_lose_only_themselves(tmp_path: Path) -> None:
     empty = HistoryStore()
     Persistence(tmp_path).load(empty)
     assert empty.pods == {}
+
+
+def test_what_a_full_disk_tore_loses_nothing_of_what_comes_behind_it(tmp_path: Path) -> None:
+    store = HistoryStore()
+    persistence = Persistence(tmp_path)
+    runs = [grown(store.run(UID, name, START), 100) for name in ("a", "b")]
+    persistence.save(store, START)
+    for run in runs:
+        run.add(sample(START + 100, 4096))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "history.journal").stat().st_size + 40, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            persistence.save(store, START + 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    persistence.save(store, START + 20)
+    loaded = HistoryStore()
+    Persistence(tmp_path).load(loaded)
+    assert [loaded.pods[UID].runs[name].rows for name in ("a", "b")] == [21, 21]

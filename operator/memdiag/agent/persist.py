@@ -74,6 +74,8 @@ class Persistence:
         self._journal = folder / "history.journal"
         self._last_snapshot: float | None = None
         self._known_ends: set[str] = set()
+        self._torn = False
+        """Whether the journal may end in the middle of a line, as a full disk leaves it."""
 
     def load(self, store: HistoryStore) -> None:
         """Fill an empty store from the files; what cannot be used is skipped and said so."""
@@ -110,6 +112,7 @@ class Persistence:
             runs = (piece(run, run.rows) for run in store.all_runs())
             durable.replace(self._snapshot, chain([header], runs))
             durable.replace(self._journal, [header])
+            self._torn = False
             self._last_snapshot = now
             self._known_ends = {run.container_id for run in store.all_runs() if run.ended is not None}
         else:
@@ -118,8 +121,11 @@ class Persistence:
                 for run in store.all_runs()
                 if run.unsaved or (run.ended is not None and run.container_id not in self._known_ends)
             ]
+            pieces = [b"\n"] if self._torn else []
+            self._torn = True
             with self._journal.open("ab") as file:
-                file.writelines(piece(run, run.unsaved) for run in fresh)
+                file.writelines(chain(pieces, (piece(run, run.unsaved) for run in fresh)))
+            self._torn = False
             self._known_ends.update(run.container_id for run in fresh if run.ended is not None)
         for run in store.all_runs():
             run.unsaved = 0
