@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memdiag.diagnosis.series import MOST_POINTS, Series, limit_of, series_of, thinned
 from memdiag.diagnosis.which_kill import find_kill
-from memdiag.model.trace import Level, Run, Sample, Trace, TraceKill
+from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace, TraceKill
 from tests.diagnosis.lives import BEGIN, MIB, container, life
 
 CURVES = st.lists(st.floats(0, 1e12), max_size=3000)
@@ -136,6 +136,14 @@ def test_the_usual_distance_of_samples_near_the_end_is_the_median() -> None:
 def test_the_newest_limit_that_the_kernel_said_counts() -> None:
     assert limit_of(container(life([1], limit=50), life([1], limit=80), limit=10)) == 80 * MIB
     assert limit_of(Trace((), limit_bytes=5)) == 5
+
+
+def test_what_the_kernel_said_of_an_older_run_gives_way_to_what_the_newest_was_given() -> None:
+    silent = Run("later", BEGIN + 1e4, end=RunEnd(BEGIN + 1e4 + 0.5, 137, killed=True))
+    assert limit_of(container(life([1], limit=50), silent, limit=80)) == 80 * MIB
+    assert limit_of(container(life([1], limit=50), silent, limit=None)) == 50 * MIB
+    told = replace(silent, end=RunEnd(BEGIN + 1e4 + 0.5, 137, level=Level(max=90 * MIB), killed=True))
+    assert limit_of(container(life([1], limit=50), told, limit=80)) == 90 * MIB
 
 
 def test_points_are_in_order_though_the_clock_was_set_back() -> None:

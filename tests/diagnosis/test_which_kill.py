@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from memdiag.diagnosis import diagnose
+from memdiag.diagnosis.series import series_of
 from memdiag.diagnosis.which_kill import find_kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace, TraceKill
@@ -137,3 +140,39 @@ def test_a_kill_inside_a_living_run_is_a_kill() -> None:
     kill = find_kill(trace_of(alive), LIMIT, None)
     assert kill is not None
     assert kill.kernel is True
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        RunEnd(21.0, 0, killed=False),
+        RunEnd(21.0, None, killed=False, level=Level(events={"oom": 1, "oom_kill": 1})),
+        RunEnd(21.0, 143, reason="Error"),
+        RunEnd(21.0, 0, reason="Completed", level=Level(events={"oom": 1, "oom_kill": 1})),
+    ],
+    ids=["counted", "recorded", "told", "counter of before"],
+)
+def test_a_run_that_outlived_its_kill_and_ended_otherwise_was_killed_when_it_was(end: RunEnd) -> None:
+    inside = TraceKill(10.5, kernel_log=log("CONSTRAINT_MEMCG", CONTAINER))
+    trace = trace_of(replace(run_of(end), kills=(inside,)))
+    kill = find_kill(trace, LIMIT, None)
+    assert kill is not None
+    assert (kill.t, kill.kernel, kill.limit_hit, kill.ended) == (10.5, True, LimitHit.CONTAINER, False)
+    assert [one.killed for one in series_of(trace, kill)] == [True, False]
+    assert diagnose(trace).cause is not None
+
+
+def test_a_kill_at_the_end_is_not_told_by_one_that_the_run_outlived() -> None:
+    run = replace(run_of(RunEnd(21.0, 137, killed=True)), kills=(TraceKill(10.5, limit_hit=LimitHit.NODE),))
+    kill = find_kill(trace_of(run), LIMIT, None)
+    assert kill is not None
+    assert (kill.t, kill.limit_hit, kill.ended) == (21.0, LimitHit.CONTAINER, True)
+
+
+def test_lives_that_ended_for_want_of_the_nodes_memory_did_not_fill_their_limit() -> None:
+    first = replace(run_of(RunEnd(21.0, 137, killed=True, limit_hit=LimitHit.NODE)), started=0.0)
+    inside = TraceKill(32.0, kernel_log=("oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,global_oom",))
+    later = tuple(replace(sample, t=sample.t + 22) for sample in first.samples)
+    second = Run("c2", 22.0, samples=later, kills=(inside,), end=RunEnd(43.0, 137, killed=True))
+    trace = trace_of(first, second)
+    assert [one.killed for one in series_of(trace, find_kill(trace, LIMIT, None))] == [False, False, True]

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from memdiag.diagnosis.which_kill import Kill
+from memdiag.diagnosis.which_kill import UPSTREAM, Kill, ended_by_kill, limit_hit_in_log
 from memdiag.model.kill import LimitHit
-from memdiag.model.trace import Run, Sample, Trace
+from memdiag.model.trace import Run, RunEnd, Sample, Trace, TraceKill
 
 MOST_POINTS = 1000
 """Points of one life that features look at: of more, each part's first, least, largest and last are kept."""
@@ -53,13 +53,15 @@ class Series:
 
 
 def limit_of(trace: Trace) -> int | None:
-    """Return the container's limit in bytes: the newest that the kernel said, else what the trace's header says."""
+    """Return the container's limit in bytes: what the kernel said in the newest run, else what the header says.
+
+    What it said in an older run comes last: the limit may have been changed since.
+    """
     for run in reversed(trace.runs):
-        for sample in reversed(run.samples):
-            if isinstance(sample.level.max, int):
-                return sample.level.max
-            if sample.level.max == "max":
-                return trace.limit_bytes
+        levels = [run.end.level] if run.end is not None else []
+        said = next((one.max for one in (*levels, *(s.level for s in reversed(run.samples))) if one.max), None)
+        if said is not None or trace.limit_bytes is not None:
+            return said if isinstance(said, int) else trace.limit_bytes
     return trace.limit_bytes
 
 
@@ -85,15 +87,19 @@ def _points(run: Run) -> tuple[list[tuple[float, float]], bool]:
     return bare, False
 
 
+def _elsewhere(told: TraceKill | RunEnd) -> bool:
+    """Say whether a kill was for want of memory above the pod, as far as its own words tell."""
+    hit = told.limit_hit if told.limit_hit not in (None, LimitHit.UNKNOWN) else limit_hit_in_log(told.kernel_log)
+    return hit in UPSTREAM
+
+
 def _killed(run: Run, newest: bool, kill: Kill | None) -> bool:
     """Say whether a run ended at its own limit."""
     if run.end is None or kill is None or kill.kernel is False:
         return False
     if newest:
-        return kill.limit_hit in (LimitHit.CONTAINER, LimitHit.POD, LimitHit.UNKNOWN)
-    return run.end.killed is True or bool(
-        run.end.level.events.get("oom_kill") or run.end.reason == "OOMKilled" or run.end.kernel_log
-    )
+        return kill.ended and kill.limit_hit not in UPSTREAM
+    return ended_by_kill(run) and not _elsewhere(run.end)
 
 
 def _kills_counted(sample: Sample) -> int | None:
@@ -111,8 +117,8 @@ def _seen_dead(samples: Sequence[Sample], kill: float) -> float:
     return kill
 
 
-def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, Run, bool]]:
-    """Yield begin, end and samples of each life of a run, and whether a kill inside the run ended it."""
+def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, Run, TraceKill | None]]:
+    """Yield begin, end and samples of each life of a run, and the kill inside the run that ended it."""
     begin, place = first, 0
     ended = run.end is not None
     for kill in run.kills:
@@ -121,10 +127,10 @@ def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, 
             end = _seen_dead(run.samples[place:until], kill.t)
             after = bisect_left(run.samples, end, lo=place, key=lambda sample: sample.t)
             if after > place:
-                yield begin, end, replace(run, samples=run.samples[place:after], kills=()), True
+                yield begin, end, replace(run, samples=run.samples[place:after], kills=()), kill
                 begin, place = end, after
     if place < len(run.samples) or begin == first:
-        yield begin, last, replace(run, samples=run.samples[place:], kills=()), False
+        yield begin, last, replace(run, samples=run.samples[place:], kills=()), None
 
 
 def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
@@ -147,8 +153,8 @@ def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
                     begin=begin,
                     life=max(end - begin, 1e-3),
                     points=thinned(sorted((t - begin, demand) for t, demand in points)),  # a clock may be set back
-                    killed=within or _killed(run, newest, kill),
-                    ended=within or run.end is not None,
+                    killed=_killed(run, newest, kill) if within is None else not _elsewhere(within),
+                    ended=within is not None or run.end is not None,
                     start_seen=begin > first or run.started is not None,
                     whole=whole,
                     born_of_kill=begin > first,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Level, Run, Trace
 
 SIGKILLED = 137
 EVICTED = "Evicted"
+UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
+"""Limits that are no container's own."""
+_OOM_KILLED = "OOMKilled"
 NEAR_LIMIT = 0.9
 """Share of the limit at which a kill without any other witness is taken for the container's own limit."""
 
@@ -34,6 +37,8 @@ class Kill:
     certain: bool = True
     evicted: bool = False
     """The kubelet's word: it ended the pod itself because the node ran short of memory."""
+    ended: bool = True
+    """The run ended with it; False when the run outlived it."""
 
 
 def _log(run: Run) -> Iterable[str]:
@@ -48,7 +53,7 @@ def _cut_too_early(where: str, victim: str) -> bool:
     return where.startswith(victim) or "/" not in victim.removeprefix(where + "/")
 
 
-def _limit_hit_in_log(lines: Iterable[str]) -> LimitHit | None:
+def limit_hit_in_log(lines: Iterable[str]) -> LimitHit | None:
     """Return whose limit the newest `oom-kill:` line names; a container's cgroup is the child of its pod's."""
     found: LimitHit | None = None
     for line in lines:
@@ -96,11 +101,14 @@ def _limit_hit_by_counters(run: Run, following: Run | None) -> LimitHit | None:
 
 def _nearness(run: Run, limit: int | None) -> LimitHit | None:
     """Return whose limit it must have been by how near each was, where nothing else tells."""
-    levels = [sample.level for sample in run.samples[-3:]] + ([run.end.level] if run.end else [])
+    samples = run.samples
+    if run.end is None and run.kills:
+        samples = tuple(sample for sample in samples if sample.t <= run.kills[-1].t)
+    levels = [sample.level for sample in samples[-3:]] + ([run.end.level] if run.end else [])
     highest = max((value for level in levels for value in (level.current, level.peak) if value is not None), default=0)
     if limit is not None and highest >= NEAR_LIMIT * limit:
         return LimitHit.CONTAINER
-    pod = run.samples[-1].pod if run.samples else None
+    pod = samples[-1].pod if samples else None
     if pod and isinstance(pod.max, int) and pod.current is not None and pod.current >= NEAR_LIMIT * pod.max:
         return LimitHit.POD
     end = run.end.level if run.end else None
@@ -133,13 +141,32 @@ def _told(run: Run) -> LimitHit | None:
     return None if told is LimitHit.UNKNOWN else told
 
 
+def ended_by_kill(run: Run) -> bool:
+    """Say whether the kernel's OOM killer ended a run, as far as anybody saw; a kill inside it alone did not."""
+    end = run.end
+    if end is None or end.killed is not None:
+        return end is not None and end.killed is True
+    if end.reason == _OOM_KILLED or end.kernel_log:
+        return True
+    after = end.level.events.get("oom_kill", 0)
+    if not run.kills:
+        return after > 0
+    before = run.samples[-1].level.events.get("oom_kill") if run.samples else None
+    return before is not None and after > before
+
+
 def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
     run = trace.runs[index]
     following = trace.runs[index + 1] if index + 1 < len(trace.runs) else None
     end = run.end
+    suspect = end is not None and (end.exit_code == SIGKILLED or end.reason in {_OOM_KILLED, EVICTED})
+    if end is not None and not suspect and not ended_by_kill(run) and run.kills:
+        run, end = replace(run, end=None), None  # it outlived its last kill and ended otherwise
+    elif end is not None and run.samples:
+        run = replace(run, kills=tuple(kill for kill in run.kills if kill.t >= run.samples[-1].t))  # nor those before
     kernel, words = _kernel_killed(run)
     t = end.t if end is not None else run.kills[-1].t if run.kills else run.samples[-1].t if run.samples else 0.0
-    suspect = end is not None and (end.exit_code == SIGKILLED or end.reason in {"OOMKilled", EVICTED})
+    ended = end is not None
     if not kernel and not suspect:
         return None
     exit_code = end.exit_code if end is not None else None
@@ -148,13 +175,13 @@ def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
         return Kill(index, t, kernel, LimitHit.UNKNOWN, words, exit_code, evicted=evicted)
     told = _told(run)
     if told is not None:
-        return Kill(index, t, True, told, _REPORT, exit_code)
-    whose = _limit_hit_in_log(_log(run)) or _limit_hit_by_counters(run, following)
+        return Kill(index, t, True, told, _REPORT, exit_code, ended=ended)
+    whose = limit_hit_in_log(_log(run)) or _limit_hit_by_counters(run, following)
     certain = whose is not None and kernel is True
     whose = whose or _nearness(run, limit)
     if whose is None and kernel is None and not (end is not None and end.reason == "OOMKilled"):
         return Kill(index, t, None, LimitHit.UNKNOWN, words, exit_code, certain=False)
-    return Kill(index, t, kernel or True, whose or LimitHit.UNKNOWN, words, exit_code, certain=certain)
+    return Kill(index, t, kernel or True, whose or LimitHit.UNKNOWN, words, exit_code, certain, ended=ended)
 
 
 def find_kill(trace: Trace, limit: int | None, limit_hit: LimitHit | None) -> Kill | None:
@@ -167,5 +194,5 @@ def find_kill(trace: Trace, limit: int | None, limit_hit: LimitHit | None) -> Ki
         if kill is not None:
             if limit_hit is None or limit_hit is LimitHit.UNKNOWN or kill.kernel is False:
                 return kill
-            return Kill(index, kill.t, True, limit_hit, _REPORT, kill.exit_code)
+            return replace(kill, kernel=True, limit_hit=limit_hit, words=_REPORT, certain=True)
     return None
