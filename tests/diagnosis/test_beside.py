@@ -100,3 +100,8 @@ def test_a_low_limit_is_no_verdict_while_age_adds_to_load() -> None:
     assert diagnose(lives_of(0.0, revisions)).cause is Cause.UNDERESTIMATED_LIMIT
     for leak in (12.0, 15.0, 20.0):
         assert diagnose(lives_of(leak, revisions)).cause in {Cause.INCONCLUSIVE, Cause.LEAK}
+
+
+def test_a_life_that_held_nothing_has_no_trend() -> None:
+    nothing = container(*(life([0.0] * 13, begin=BEGIN + n * 1e4, busy=[n % 2 for n in range(13)]) for n in range(2)))
+    assert diagnose(nothing).cause is not None

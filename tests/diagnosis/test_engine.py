@@ -168,3 +168,19 @@ def test_a_leak_under_a_heap_that_may_pass_the_limit_needs_more() -> None:
     assert diagnose(bare).cause is Cause.LEAK
     assert diagnose(tight).cause is Cause.LEAK
     assert diagnose(roomy).cause is Cause.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("hit", [LimitHit.UNKNOWN, LimitHit.POD])
+def test_a_container_without_a_limit_is_never_told_to_raise_it(hit: LimitHit) -> None:
+    levels = [60.0, 61.0, 62.0] * 20 + [80.0, 95.0]
+    run = life(levels, limit=100)
+    free = tuple(replace(one, level=replace(one.level, max="max")) for one in run.samples)
+    trace = container(replace(run, samples=free, end=RunEnd(BEGIN + 4000, 137, "OOMKilled", limit_hit=hit)), limit=None)
+    found = diagnose(trace)
+    assert (found.recommendation.action, found.recommendation.limit_bytes) == (Action.NONE, None)
+    assert "the container's memory limit" not in found.missing, "it is known: there is none"
+    if hit is LimitHit.UNKNOWN:
+        assert found.cause is Cause.INCONCLUSIVE
+        assert "has no memory limit of its own" in found.summary
+    else:
+        assert "does not fit into its pod's limit: raise that one" in found.summary

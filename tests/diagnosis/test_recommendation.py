@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from memdiag.diagnosis.advice import next_steps
 from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.forecast import LONGEST_HORIZON
 from memdiag.diagnosis.growing import GROWING
@@ -15,6 +16,7 @@ from memdiag.diagnosis.per_unit import per_unit_of
 from memdiag.diagnosis.pressure import MemoryPressure
 from memdiag.diagnosis.recommendation import ADVICE, no_kill
 from memdiag.diagnosis.runtime import Runtime, RuntimeFacts
+from memdiag.diagnosis.settling import settle
 from memdiag.diagnosis.sizing import size
 from memdiag.diagnosis.stationary import WISHES, escalate
 from memdiag.model.kill import LimitHit
@@ -226,7 +228,8 @@ def test_a_heap_is_sized_with_what_stands_beside_it_and_one_in_percent_is_capped
     fixed = replace(found, runtime=RuntimeFacts(Runtime.JVM, "java", 1024 * MIB, "-Xmx", 800 * MIB))
     wish = WISHES[Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT](fixed, size(fixed))
     assert wish.limit == 1280 * MIB
-    assert "Or lower -Xmx to 544 MiB and keep 800 MiB" in wish.basis
+    assert "Or lower -Xmx to 560 MiB and keep 800 MiB" in wish.basis
+    assert "-Xmx560m" in next_steps(fixed, Cause.UNDERESTIMATED_LIMIT, Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT)[0]
     share = replace(found, runtime=RuntimeFacts(Runtime.JVM, "java", 720 * MIB, "-XX:MaxRAMPercentage", 800 * MIB))
     wish = WISHES[Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT](share, size(share))
     assert wish.limit == 900 * MIB
@@ -298,3 +301,23 @@ def test_less_is_not_advised_without_reason(trace: Trace) -> None:
 
 def test_less_is_never_advised_under_suspicion() -> None:
     assert no_kill(seen(calm(9))).action is Action.NONE
+
+
+def test_a_limit_that_was_lowered_is_no_raise_that_was_not_enough() -> None:
+    higher, lower = life([60.0, 61.0] * 30, limit=200), life([60.0, 61.0] * 30, begin=BEGIN + 1e5)
+    advice = advised(Cause.UNDERESTIMATED_LIMIT, container(higher, lower))
+    assert "Half as much again first" in advice.basis
+    assert size(seen(container(higher, lower))).cut_limits == 1
+    assert "not again" not in advised(Cause.LEAK, container(higher, lower)).basis
+
+
+def test_more_for_a_time_is_not_proposed_where_bounds_allow_none() -> None:
+    def proposed(*bounds: Bound) -> str:
+        found = seen(container(FLAT), Surroundings(bounds=bounds))
+        return " ".join((ADVICE[Cause.INCONCLUSIVE](found).basis, *settle(found, Cause.INCONCLUSIVE, 0.5)))
+
+    assert "Half as much again, for once" in proposed()
+    assert "A limit of 152 MiB for a time" in proposed()
+    assert "A limit of 120 MiB for a time" in proposed(Bound("quota q", most=120 * MIB))
+    assert "for a time" not in proposed(Bound("quota q", most=100 * MIB))
+    assert "for once" not in proposed(Bound("quota q", most=100 * MIB))

@@ -35,7 +35,14 @@ def test_limits_change_over_a_trace_and_each_kill_is_judged_by_the_one_of_its_ti
 def test_a_life_without_samples_had_the_limit_of_the_one_before() -> None:
     resized = life(FLAT, limit=64)
     silent = life([], limit=None, begin=BEGIN + 1e4)
-    assert mib(size(seen(container(resized, silent, limit=300))).cut_at) == 64
+    raised = life(FLAT, limit=300, begin=BEGIN + 2e4, killed=False, alive=True)
+    assert mib(size(seen(container(resized, silent, raised, limit=300))).cut_at) == 64
+
+
+def test_a_newest_life_without_samples_had_the_limit_that_the_pod_was_given() -> None:
+    silent = life([], limit=None, begin=BEGIN + 1e4)
+    found = size(seen(container(life(FLAT, limit=64), silent, limit=300)))
+    assert (mib(found.first_cut_at), mib(found.cut_at), found.cut_now) == (64, 300, True)
 
 
 def test_memory_peak_is_the_floor_only_where_samples_missed_the_peak() -> None:

@@ -9,7 +9,7 @@ import pytest
 from memdiag.diagnosis import summary
 from memdiag.diagnosis.recommendation import ADVICE, no_kill
 from memdiag.model.surroundings import Bound, Surroundings
-from memdiag.model.trace import Trace
+from memdiag.model.trace import Run, RunEnd, Trace
 from memdiag.model.verdict import Action, Cause, Recommendation, Suspicion
 from tests.diagnosis.lives import BEGIN, MIB, container, life, seen
 
@@ -79,3 +79,28 @@ def test_without_a_kill() -> None:
     assert "suggests a leak" in summary.no_kill(calm, Suspicion(Cause.LEAK, None, 0.7))
     lower = Recommendation(Action.LOWER_LIMIT, 64 * MIB, None, None, "why")
     assert summary.no_kill(calm, None, lower).endswith("far below its limit of 100 MiB: 64 MiB would be enough.")
+
+
+def test_where_nobody_knows_whose_limit_was_hit_it_is_not_called_its_own() -> None:
+    bare = Trace((Run("c1", end=RunEnd(BEGIN, 137, "OOMKilled")),), limit_bytes=100 * MIB)
+    assert said(Cause.INCONCLUSIVE, bare).startswith("The container was OOM-killed under a limit of 100 MiB, but")
+
+
+def test_a_limit_that_was_changed_since_is_not_the_one_that_was_filled() -> None:
+    alive = life([20 + n * 0.8 for n in range(50)], step=3600, limit=200, begin=BEGIN + 1e6, killed=False, alive=True)
+    trace = container(*LEAK.runs, alive, limit=200)
+    assert "to its limit of 100 MiB in 4.2 days" in said(Cause.LEAK, trace)
+    basis = ADVICE[Cause.LEAK](seen(trace)).basis
+    assert "so 200 MiB lasts about 9 days from each start: until it is fixed, restart it every 7" in basis
+
+
+def test_a_heap_that_no_allowed_limit_holds_is_to_be_lowered() -> None:
+    filled = container(life([100 + n * 6.0 for n in range(60)], limit=512), limit=512)
+    trace = replace(filled, runtime={"-Xmx": 2.0**31})
+    assert said(Cause.UNDERESTIMATED_LIMIT, trace).endswith(
+        "the heap's cap and the limit together, 2.0 GiB in 2.5 GiB."
+    )
+    for most in (512, 1024):
+        bounds = Surroundings(bounds=(Bound("LimitRange x", most=most * MIB),))
+        assert said(Cause.UNDERESTIMATED_LIMIT, trace, bounds).endswith("so lower the heap's cap.")
+        assert "lower the heap's cap to 70 % of it" in ADVICE[Cause.UNDERESTIMATED_LIMIT](seen(trace, bounds)).basis

@@ -7,16 +7,13 @@ from collections.abc import Callable, Mapping
 from memdiag.diagnosis.arenas import retained_in_arenas
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.profilers import HEAP, OUTSIDE, TASKS
-from memdiag.diagnosis.runtime import HOTSPOT_LEAST, SETTING_OF_CAP, Runtime
+from memdiag.diagnosis.runtime import HEAP_SHARES, HOTSPOT_LEAST, SETTING_OF_CAP, Runtime
 from memdiag.diagnosis.words import human_bytes, percent
 from memdiag.model.verdict import Cause, Mechanism
 
 MOST_STEPS = 4
 
 _MIB = 2**20
-_HEAP_SHARE = 0.7
-"""Share of the limit for a heap: class data, compiled code, stacks and buffers need the rest."""
-_NODE_SHARE = 0.75
 _GO_SHARE = 0.9
 """What the Go documentation's guide to the collector leaves free: 5 to 10 %."""
 _ARENAS = (
@@ -40,21 +37,22 @@ def _heap_setting(found: Features) -> str:
     runtime, limit = found.runtime.runtime, "the limit" if found.limit is None else human_bytes(found.limit)
     if runtime is Runtime.JVM:
         small = found.limit is not None and found.limit / 2 < HOTSPOT_LEAST
-        flag = "-XX:MaxRAMPercentage"
+        flag, share = "-XX:MaxRAMPercentage", HEAP_SHARES[runtime]
         if small:
-            flag = "-XX:MinRAMPercentage (in so small a container the JVM does not read MaxRAMPercentage)"
+            flag += " and -XX:MinRAMPercentage (in so small a container the JVM reads the second one)"
         return (
-            f"Drop -Xmx and set {flag} to {100 * _HEAP_SHARE:.0f}: the heap then follows the limit of "
-            f"{limit}{_exact(found, '-Xmx{}m', _HEAP_SHARE)}."
+            f"Drop -Xmx and set {flag} to {100 * share:.0f}: the heap then follows the limit of "
+            f"{limit}{_exact(found, '-Xmx{}m', share)}."
         )
     if runtime is Runtime.NODE:
-        size = _mebibytes(found, _NODE_SHARE)
+        size = _mebibytes(found, HEAP_SHARES[runtime])
         wanted = "three quarters of the limit in MiB" if size is None else str(size)
         return (
             f"Set NODE_OPTIONS=--max-old-space-size={wanted}: by default V8 takes at least 256 MiB, whatever the limit."
         )
     if runtime is Runtime.DOTNET:
-        return f"Set DOTNET_GCHeapHardLimitPercent=0x{int(100 * _HEAP_SHARE):X} ({percent(_HEAP_SHARE)}; hexadecimal)."
+        share = HEAP_SHARES[runtime]
+        return f"Set DOTNET_GCHeapHardLimitPercent=0x{int(100 * share):X} ({percent(share)}; hexadecimal)."
     return _go_limit(found)
 
 

@@ -64,7 +64,7 @@ def trend_beside_load(
         return None
     xs, ys = _without(ages, load), _without(demand, load)
     xx, all_xx = math.fsum(x * x for x in xs), math.fsum(x * x for x in _without(ages, None))
-    if xx <= 0.1 * all_xx or all_xx <= 0:
+    if xx <= 0.1 * all_xx or all_xx <= 0 or max(demand) <= 0:
         return None
     slope = math.fsum(x * y for x, y in zip(xs, ys, strict=True)) / xx
     left = [y - slope * x for x, y in zip(xs, ys, strict=True)]

@@ -17,6 +17,7 @@ NO_NEWS = 0.1
 CLEAN_SECONDS = 7 * 86400.0
 """A week has seen every weekday: until then no limit goes down again."""
 _MOST_BOUNDS = 16
+_TO_TRY = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,14 @@ def clamp(limit: int, surroundings: Surroundings) -> Clamped:
         )
         limit = most
     return Clamped(limit, tuple(clamps), most)
+
+
+def for_a_time(found: Features) -> int | None:
+    """Return half as much again as the present limit; None where that is not known or bounds allow hardly more."""
+    if found.limit is None:
+        return None
+    limit = clamp(round_up(int(_TO_TRY * found.limit)), found.surroundings).limit
+    return limit if limit >= (1 + NO_NEWS) * found.limit else None
 
 
 def is_guaranteed(found: Features) -> bool:

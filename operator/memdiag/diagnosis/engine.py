@@ -14,7 +14,7 @@ from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.hiding import MANY_SAMPLES, may_hide_leak
 from memdiag.diagnosis.settling import settle
 from memdiag.diagnosis.weights import CANDIDATES, WEIGHTS, Weights
-from memdiag.diagnosis.which_kill import EVICTED, Kill
+from memdiag.diagnosis.which_kill import EVICTED, UPSTREAM, Kill
 from memdiag.model.kill import LimitHit
 from memdiag.model.surroundings import Surroundings
 from memdiag.model.trace import Trace
@@ -32,7 +32,6 @@ LEAST_SUSPICION = 0.5
 _AT_THE_LIMIT = 0.9
 _NEVER_SURER = 0.98
 _COST_OF_A_DOUBT = 0.04
-_UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,11 @@ def _least(found: Features, cause: Cause) -> float:
     return least
 
 
+def _of_no_limit(found: Features) -> bool:
+    """Say whether no limit is known to have been hit that could be too low: the container has none of its own."""
+    return found.limitless and found.kill is not None and found.kill.limit_hit is LimitHit.UNKNOWN
+
+
 def _choose(found: Features, weights: Weights) -> tuple[_Choice, tuple[Evidence, ...]]:
     """Return the likeliest cause, how likely it is and whether that is enough for a verdict; and the evidence."""
     observed = observe(found)
@@ -69,6 +73,7 @@ def _choose(found: Features, weights: Weights) -> tuple[_Choice, tuple[Evidence,
     enough = confidence >= _least(found, first)
     if enough and first is Cause.UNDERESTIMATED_LIMIT:
         enough = not may_hide_leak(found, {one.name: one.strength for one in observed}, chances[Cause.LEAK])
+        enough = enough and not _of_no_limit(found)
     return _Choice(first, confidence, enough), evidence
 
 
@@ -80,7 +85,7 @@ def _of_the_kill(kill: Kill) -> tuple[Cause, float, Evidence] | None:
     if kill.kernel is False:
         cause, text = Cause.NOT_KERNEL_OOM, f"There was no OOM kill behind exit code {kill.exit_code}: {kill.words}."
         return cause, 0.95, Evidence("kernel_kill", cause, "none", "an OOM kill", 3.0, text)
-    if kill.limit_hit in _UPSTREAM:
+    if kill.limit_hit in UPSTREAM:
         cause = Cause.NODE_PRESSURE
         where = "the node" if kill.limit_hit is LimitHit.NODE else "a cgroup above the pod"
         text = f"The limit that was hit is that of {where}, by {kill.words}."

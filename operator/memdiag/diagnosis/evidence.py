@@ -57,7 +57,7 @@ def missing(found: Features) -> tuple[str, ...]:
     together = load is not None and load.grew > LEVEL_LOAD and abs(load.collinear) >= 0.85
     few = f"more samples: the longest run has {found.samples}, and {_FULL_SAMPLES} make a shape"
     gaps: tuple[tuple[bool, str], ...] = (
-        (found.limit is None, "the container's memory limit"),
+        (found.limit is None and not found.limitless, "the container's memory limit"),
         (
             found.kill is not None and not found.kill.certain,
             "whose limit was hit, as the kernel's log or memory.events of the pod would tell",

@@ -73,6 +73,12 @@ class Features:
         return median(read(shape) for shape in self.shapes)
 
     @property
+    def limitless(self) -> bool:
+        """Return whether the kernel says that the container has no limit of its own, and nothing says otherwise."""
+        said = (sample.level.max for run in reversed(self.trace.runs) for sample in reversed(run.samples))
+        return self.limit is None and next((limit for limit in said if limit is not None), None) == "max"
+
+    @property
     def scale(self) -> float:
         """Return what sizes are shares of: the limit, else the highest demand; bytes."""
         return float(self.limit or max((shape.peak for shape in self.all_shapes), default=0.0) or 1.0)
@@ -199,7 +205,8 @@ def measure(
     all_shapes = _shapes(series, limit)
     shapes = _weighty(all_shapes, killed=any(shape.series.killed for shape in all_shapes))
     signal = signal_of(series)
-    starts = starts_of(series, limit or max((shape.peak for shape in all_shapes), default=1.0))
+    scale = limit or max((shape.peak for shape in all_shapes), default=0.0)
+    starts = starts_of(series, scale or 1.0)
     others: list[Shape] = []
     for sibling in siblings:
         its_limit = limit_of(sibling)
@@ -214,10 +221,10 @@ def measure(
         series=tuple(series),
         all_shapes=all_shapes,
         shapes=shapes,
-        restarts=restarts_of(series, all_shapes, starts, limit) if limit else None,
+        restarts=restarts_of(series, all_shapes, starts, scale) if scale else None,
         load=load_of(series, signal),
         starts=starts,
-        revision=revision_of(series, all_shapes, starts, limit) if limit else None,
+        revision=revision_of(series, all_shapes, starts, scale) if scale else None,
         functions=functions_of(series, signal.counters if signal else [None] * len(series), starts),
         composition=composition_of([shape.series.run.samples for shape in shapes]),
         pressure=pressure_of(shapes[-1].series.run) if shapes else None,

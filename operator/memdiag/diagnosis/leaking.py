@@ -6,7 +6,7 @@ from statistics import median
 
 from memdiag.diagnosis.clamps import clamp
 from memdiag.diagnosis.features import Features
-from memdiag.diagnosis.sizing import size
+from memdiag.diagnosis.sizing import CENSORED, limits_in_force, size
 from memdiag.diagnosis.words import duration, human_bytes, pace
 from memdiag.model.quantity import round_up
 from memdiag.model.verdict import Action, Recommendation, StopGap
@@ -37,7 +37,10 @@ def advise(found: Features) -> Recommendation:
         return Recommendation(Action.FIX_LEAK, None, None, None, basis)
     low, slope, high = paces
     base = median(shape.base for shape in found.shapes)
-    lives = [shape.series.life for shape in found.shapes if shape.series.killed]
+    limits = limits_in_force(found)
+    filled = [shape.series for shape in found.shapes if shape.series.killed]
+    # a life that filled another limit does not tell how long this one lasts
+    lives = [one.life for one in filled if CENSORED * limit <= (limits[one.index] or 0) <= limit / CENSORED]
     life = median(lives) if lives else max(limit - base, 0.0) / slope
     spread = f" ({pace(low)} to {pace(high)})" if high > 1.2 * low > 0 else ""
     basis += (

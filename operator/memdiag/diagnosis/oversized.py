@@ -5,15 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from statistics import fmean
 
-from memdiag.diagnosis.clamps import Wish, settle
+from memdiag.diagnosis.clamps import CLEAN_SECONDS, Wish, settle
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.sizing import Sizing, size
 from memdiag.diagnosis.stationary import margin
 from memdiag.diagnosis.words import duration, human_bytes, percent
 from memdiag.model.verdict import Action, Recommendation
 
-LONG_SECONDS = 7 * 86400.0
-MANY_SAMPLES = 2000
+_MOST_READ = 2000
 FEWEST_WAVES = 3
 _FAR_BELOW = 0.6
 """Share of the limit that the peak with its margin must stay below."""
@@ -22,16 +21,11 @@ _SETTLED = 0.1
 """Most that the floor of demand may have risen, as a share of its peak, where nothing grows."""
 
 
-def _long_enough(found: Features, sized: Sizing) -> bool:
-    samples = sum(len(one.run.samples) for one in found.series)
-    return sized.clean_seconds >= LONG_SECONDS or samples >= MANY_SAMPLES
-
-
 def waves(found: Features) -> int:
     """Return how often use went above its mean by a fifth and below it by a fifth again: CPU time, else demand."""
     best = 0
     for one in found.series:
-        samples = one.run.samples[:: len(one.run.samples) // MANY_SAMPLES + 1]
+        samples = one.run.samples[:: len(one.run.samples) // _MOST_READ + 1]
         busy = [(s.t, s.level.cpu["usage_usec"]) for s in samples if "usage_usec" in s.level.cpu]
         rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(busy) if b[0] > a[0]]
         width = max(len(rates) // _PARTS, 1)
@@ -64,7 +58,7 @@ def advise(found: Features) -> Recommendation | None:
     sized = size(found)
     if found.limit is None or sized.peak is None:
         return None
-    if not _long_enough(found, sized) or waves(found) < FEWEST_WAVES or _rises(found, sized):
+    if sized.clean_seconds < CLEAN_SECONDS or waves(found) < FEWEST_WAVES or _rises(found, sized):
         return None
     peak, more = max(sized.peak, sized.clean_peak or 0, sized.floor), margin(found)
     if more * peak > _FAR_BELOW * found.limit:

@@ -6,22 +6,17 @@ from collections.abc import Callable
 
 from memdiag.diagnosis import leaking, oversized
 from memdiag.diagnosis.causes import MECHANISMS
-from memdiag.diagnosis.clamps import Wish, keep, settle
+from memdiag.diagnosis.clamps import Wish, for_a_time, keep, settle
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.forecast import forecast
 from memdiag.diagnosis.growing import GROWING, by_calendar
-from memdiag.diagnosis.sizing import Sizing, size
+from memdiag.diagnosis.sizing import Sizing, hit_pods_limit, size
 from memdiag.diagnosis.stationary import WISHES, escalate
 from memdiag.diagnosis.words import human_bytes
-from memdiag.model.kill import LimitHit
 from memdiag.model.quantity import round_up
 from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation
 
 __all__ = ["ADVICE", "forecast", "no_kill"]
-
-
-_NEAR_OWN_LIMIT = 0.9
-"""Share of its own limit below which a container was not what filled the pod's."""
 
 
 def _nothing(action: Action, basis: str) -> Recommendation:
@@ -32,17 +27,21 @@ def _sized(found: Features, wish: Callable[[Features, Sizing], Wish]) -> Recomme
     sized = size(found)
     if found.limit is None and sized.floor == 0:
         return _nothing(Action.NONE, "Neither the limit nor demand is known, so no number can be given.")
-    pods = _pods_own_limit(found, sized)
-    return settle(found, sized, wish(found, sized)) if pods is None else pods
+    if hit_pods_limit(found):
+        return _pods_limit(found, sized)
+    if found.limitless:
+        return _nothing(Action.NONE, "The container has no limit of its own: first see whose was hit.")
+    return settle(found, sized, wish(found, sized))
 
 
-def _pods_own_limit(found: Features, sized: Sizing) -> Recommendation | None:
-    """Return the advice where the pod's limit was hit and this container was far from its own, None elsewhere."""
-    if found.kill is None or found.kill.limit_hit is not LimitHit.POD or found.limit is None:
-        return None
+def _pods_limit(found: Features, sized: Sizing) -> Recommendation:
+    if found.limit is None:
+        basis = (
+            "The pod's limit was hit, and this container has none of its own: raise the pod's (resources of the pod's "
+            "spec), or give its containers limits, so that one cannot take what the others need."
+        )
+        return _nothing(Action.NONE, basis)
     had = max(sized.peak or 0, sized.highest)
-    if had == 0 or had >= _NEAR_OWN_LIMIT * found.limit:
-        return None
     basis = (
         f"The pod's limit was hit while this container had at most {human_bytes(had)} of its own "
         f"{human_bytes(found.limit)}: raise the pod's limit, or bound its other containers and its tmpfs."
@@ -93,12 +92,14 @@ def _not_ours(_: Features) -> Recommendation:
 def _keep(found: Features) -> Recommendation:
     if found.kill is not None and found.kill.kernel is None:
         basis = "It is not known whether the kernel killed it for memory, so nothing speaks for another limit yet."
+    elif found.limitless:
+        basis = "It has no limit of its own, so none of its own was too low."
     else:
         basis = "The evidence does not tell a leak from a real need, and raising a leak's limit only hides it."
         sized = size(found)
         if sized.cut_limits >= 2:
             basis += f" It filled every limit from {human_bytes(sized.first_cut_at or 0)} up: look for a leak first."
-        elif sized.cut_now:
+        elif sized.cut_now and for_a_time(found) is not None:
             basis += (
                 " Half as much again, for once, would tell: if that fills up too, it leaks or grows; if it comes to "
                 "rest below, the limit was too low."

@@ -77,6 +77,8 @@ SETTING_OF_CAP: Mapping[Runtime, str] = {
     Runtime.DOTNET: "DOTNET_GCHeapHardLimit",
 }
 """The runtimes that hold their heap below a cap of its own, with the setting."""
+HEAP_SHARES: Mapping[Runtime, float] = {Runtime.JVM: 0.7, Runtime.NODE: 0.75, Runtime.DOTNET: 0.7}
+"""Share of the limit for their heap: class data, compiled code, stacks and buffers need the rest."""
 
 
 @dataclass(frozen=True, slots=True)

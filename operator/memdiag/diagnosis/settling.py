@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from memdiag.diagnosis.clamps import for_a_time
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.runtime import SETTING_OF_CAP
 from memdiag.diagnosis.words import duration, human_bytes
-from memdiag.model.quantity import round_up
 from memdiag.model.verdict import Cause
 
 MOST = 4
@@ -15,7 +15,6 @@ SURE = 0.9
 """Confidence at which nothing more needs to be settled."""
 
 _FEW_SAMPLES = 12
-_TEMPORARY = 1.5
 _TOGETHER = 0.85
 _SHAPED = (Cause.LEAK, Cause.GROWTH, Cause.UNDERESTIMATED_LIMIT, Cause.INCONCLUSIVE)
 """The causes that the course of memory decides; the others are decided by which kill it was."""
@@ -64,9 +63,10 @@ def _heap(found: Features) -> Iterator[str]:
 
 
 def _temporary_limit(found: Features) -> Iterator[str]:
-    if found.limit is not None and found.all_shapes and found.kill is not None:
+    limit = for_a_time(found)
+    if limit is not None and found.all_shapes and found.kill is not None:
         yield (
-            f"A limit of {human_bytes(round_up(int(_TEMPORARY * found.limit)))} for a time: memory that comes to rest "
+            f"A limit of {human_bytes(limit)} for a time: memory that comes to rest "
             "below it needed that much, memory that reaches it by the same rise leaks or grows."
         )
 

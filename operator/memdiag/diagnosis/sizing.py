@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.series import Series
+from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Run
 
 CENSORED = 0.985
@@ -17,6 +18,8 @@ _MISSED = 1.02
 """memory.peak over the highest memory.current sampled, from which on the samples missed the peak."""
 _SAME_LIMIT = 1.05
 _MOST_READ = 4000
+_NEAR_OWN_LIMIT = 0.9
+"""Share of its own limit below which a container was not what filled the pod's."""
 _START = 0.1
 """Share of a life that is its start, which says nothing about the usual level."""
 
@@ -38,7 +41,8 @@ class Sizing:
     first_cut_at: int | None
     """The limit in force at the first kill that was seen."""
     cut_limits: int
-    """How many different limits it was killed at: how often a raise was not enough."""
+    """How many limits it was killed at that were each higher than those before: more than one is a raise that was not
+    enough."""
     cut_now: bool
     """The limit at which a run was killed is the present one, or a higher one."""
     clean_seconds: float
@@ -74,13 +78,22 @@ def _limit_in_force(run: Run, otherwise: int | None) -> int | None:
 
 
 def limits_in_force(found: Features) -> list[int | None]:
-    """Return the limit at the end of each life: where its own samples do not say, that of the life before."""
+    """Return the limit at the end of each life: where its own samples do not say, that of the life before.
+
+    The newest life has the present one then.
+    """
     last = found.trace.limit_bytes if found.trace.limit_bytes is not None else found.limit
     limits: list[int | None] = []
-    for one in found.series:
-        last = _limit_in_force(one.run, last)
+    for place, one in enumerate(found.series, 1):
+        last = _limit_in_force(one.run, found.limit if place == len(found.series) else last)
         limits.append(last)
     return limits
+
+
+def limit_at_kill(found: Features) -> int | None:
+    """Return the limit in force at the newest kill in bytes, where none was seen the present one; None is not known."""
+    limits = limits_in_force(found)
+    return next((limits[one.index] for one in reversed(found.series) if one.killed), found.limit)
 
 
 def _peak(run: Run) -> int | None:
@@ -94,7 +107,7 @@ def _current(run: Run) -> int | None:
 
 
 def _reached(series: Series) -> int | None:
-    """Return how far a life got whose limit is not known."""
+    """Return how far a life got, page cache included."""
     peaks = [_peak(series.run), _current(series.run), *(int(demand) for _, demand in series.points[-1:])]
     return max((peak for peak in peaks if peak is not None), default=None)
 
@@ -143,9 +156,20 @@ def _since(found: Features, last: int) -> tuple[float, int | None]:
     return sum(one.life for one in later), max((peak for peak in peaks if peak), default=None)
 
 
-def _different(limits: Sequence[int]) -> int:
+def hit_pods_limit(found: Features) -> bool:
+    """Say whether it was the pod's limit that was hit, while the container was far from its own or has none."""
+    if found.kill is None or found.kill.limit_hit is not LimitHit.POD:
+        return False
+    if found.limit is None:
+        return found.limitless
+    had = max((_reached(one) or 0 for one in found.series), default=0)
+    return 0 < max(had, found.highest) < _NEAR_OWN_LIMIT * found.limit
+
+
+def _raised(limits: Sequence[int]) -> int:
+    """Return how many of these limits, in their order, were higher than all before."""
     count, last = 0, 0
-    for limit in sorted(limits):
+    for limit in limits:
         if limit > _SAME_LIMIT * last:
             count, last = count + 1, limit
     return count
@@ -171,7 +195,7 @@ def size(found: Features) -> Sizing:
         peak=max(peaks, default=None),
         cut_at=cut_at,
         first_cut_at=cut_limits[0] if cut_limits else None,
-        cut_limits=_different(cut_limits),
+        cut_limits=_raised(cut_limits),
         cut_now=bool(cut) and (found.limit is None or cut_at is None or cut_at >= CENSORED * found.limit),
         clean_seconds=clean_seconds,
         clean_peak=clean_peak,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memdiag.diagnosis.clamps import CLEAN_SECONDS, Wish, is_guaranteed
+from memdiag.diagnosis.clamps import CLEAN_SECONDS, Wish, clamp, is_guaranteed
 from memdiag.diagnosis.features import Features
+from memdiag.diagnosis.runtime import HEAP_SHARES, Runtime
 from memdiag.diagnosis.saturation import Asymptote, asymptote_of
 from memdiag.diagnosis.sizing import Sizing
 from memdiag.diagnosis.words import duration, human_bytes, percent
@@ -131,7 +132,7 @@ def _filling(found: Features, sized: Sizing) -> Wish:
     cut, end = sized.cut_at, _cut_asymptote(found)
     if cut is None or not sized.cut_now:
         return escalate(found, sized)
-    if found.pressure is not None and found.pressure.thrash:
+    if found.pressure is not None and found.pressure.thrash and sized.needed_file:
         wish = escalate(found, sized)
         file = human_bytes(sized.needed_file)
         basis = f"Page cache that was dropped had to be read again: at least {file} of file pages are needed too. "
@@ -149,6 +150,11 @@ def _filling(found: Features, sized: Sizing) -> Wish:
     return Wish(wanted, max(end.low, _NO_LESS * cut), max(more * end.high, wanted), basis)
 
 
+def beside_heap(cap: int) -> int:
+    """Return what a runtime needs beside a heap of this size at least, both in bytes."""
+    return max(int(_BESIDE_HEAP * cap), _LEAST_BESIDE_HEAP)
+
+
 def _heap(found: Features, sized: Sizing) -> Wish:
     """Size for the heap's cap and what the runtime needs beside it; a cap in percent grows with the limit."""
     facts, limit = found.runtime, sized.cut_at or found.limit
@@ -157,22 +163,23 @@ def _heap(found: Features, sized: Sizing) -> Wish:
         basis = f"How large the heap may become is not known: set its cap, with room beside it. {wish.basis}"
         return Wish(wish.limit, wish.low, wish.high, basis)
     cap = facts.heap_cap
-    beside = max(sized.highest - cap, int(_BESIDE_HEAP * cap), _LEAST_BESIDE_HEAP)
+    beside = max(sized.highest - cap, beside_heap(cap))
     wanted = max(cap + beside, _NO_LESS * limit)
+    given = clamp(round_up(int(wanted)), found.surroundings).limit
+    share = HEAP_SHARES.get(facts.runtime or Runtime.JVM, HEAP_SHARES[Runtime.JVM])
     basis = (
         f"The heap may grow to {human_bytes(cap)} ({facts.cap_from}), and code, stacks and buffers beside it need "
         f"about {human_bytes(beside)}: heap and these together are the limit. "
     )
-    if "ercent" in facts.cap_from or facts.cap_from == "default":
+    if given < cap + beside:
+        basis += f"As no more than {human_bytes(given)} may be given, lower the heap's cap to {percent(share)} of it."
+    elif "ercent" in facts.cap_from or facts.cap_from == "default":
         basis += (
-            f"A higher limit alone raises this heap too: set its cap to {human_bytes(cap)}, or "
-            f"{percent(cap / round_up(int(wanted)))} of the new limit, at the same time."
+            f"A higher limit alone raises this heap too: set its cap to {human_bytes(cap)}, or {percent(cap / given)} "
+            "of the new limit, at the same time."
         )
     else:
-        smaller = max(limit - beside, 0)
-        basis += (
-            f"Or lower {facts.cap_from} to {human_bytes(smaller)} and keep {human_bytes(limit)}." if smaller else ""
-        )
+        basis += f"Or lower {facts.cap_from} to {human_bytes(share * limit)} and keep {human_bytes(limit)}."
     return Wish(wanted, max(cap * _NO_LESS, _NO_LESS * limit), max(cap + 2 * beside, wanted), basis)
 
 

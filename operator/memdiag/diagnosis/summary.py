@@ -7,16 +7,28 @@ from statistics import median
 
 from memdiag.diagnosis.causes import MECHANISMS
 from memdiag.diagnosis.features import Features
+from memdiag.diagnosis.sizing import hit_pods_limit, limit_at_kill, limits_in_force
+from memdiag.diagnosis.stationary import beside_heap
 from memdiag.diagnosis.words import duration, human_bytes, pace
+from memdiag.model.kill import LimitHit
 from memdiag.model.verdict import Action, Cause, Mechanism, Recommendation, Suspicion
 
 
 def _limit(found: Features) -> str:
-    return "its limit" if found.limit is None else f"its limit of {human_bytes(found.limit)}"
+    """Return the limit that was hit: it may have been changed since."""
+    if hit_pods_limit(found):
+        return "its pod's limit"
+    if found.limitless:
+        return "the memory that there was"
+    limit = limit_at_kill(found)
+    return "its limit" if limit is None else f"its limit of {human_bytes(limit)}"
 
 
 def _life(found: Features) -> float:
-    return median(shape.series.life for shape in found.shapes) if found.shapes else 0.0
+    """Return how long a life lasts; of those killed only ones under the limit of the newest kill tell."""
+    limits, limit = limits_in_force(found), limit_at_kill(found)
+    alike = [shape for shape in found.shapes if not shape.series.killed or limits[shape.series.index] == limit]
+    return median(shape.series.life for shape in alike or found.shapes) if found.shapes else 0.0
 
 
 def _base(found: Features) -> str:
@@ -27,8 +39,10 @@ def _level(found: Features) -> str:
     return human_bytes(median(shape.floor_end for shape in found.shapes)) if found.shapes else "a steady level"
 
 
-def _raised(advice: Recommendation) -> str:
+def _raised(found: Features, advice: Recommendation) -> str:
     """Return what to do about the limit, as the end of a sentence."""
+    if hit_pods_limit(found):
+        return ": raise that one"
     if advice.limit_bytes is None:
         return ""
     size = human_bytes(advice.limit_bytes)
@@ -67,13 +81,13 @@ def _growth(found: Features, advice: Recommendation) -> str:
     if mechanism is Mechanism.VERSION_REGRESSION:
         return (
             f"The present version needs more memory than the one before and no longer fits into {_limit(found)}: go "
-            f"back, or find what it added; if it is meant{_raised(advice) or ', give it a limit of its own'}."
+            f"back, or find what it added; if it is meant{_raised(found, advice) or ', give it a limit of its own'}."
         )
     what = {Mechanism.LOAD_GROWTH: "load", Mechanism.DATA_GROWTH: "its data"}
     grown = "what it has to hold" if mechanism is None else what.get(mechanism, "what it has to hold")
     reset = found.restarts.reset if found.restarts is not None else None
     again = "" if reset is None or reset > 0.5 else ", and a restart does not make it smaller"
-    return f"Memory grows with {grown} and has outgrown {_limit(found)}{again}{_raised(advice)}."
+    return f"Memory grows with {grown} and has outgrown {_limit(found)}{again}{_raised(found, advice)}."
 
 
 _LOW = {
@@ -90,7 +104,9 @@ _LOW = {
 def _heap_advice(found: Features, advice: Recommendation) -> str:
     cap = found.runtime.heap_cap
     if cap is None or found.limit is None or advice.limit_bytes is None:
-        return _raised(advice)
+        return _raised(found, advice)
+    if advice.limit_bytes < cap + beside_heap(cap):
+        return f": its bounds allow {human_bytes(advice.limit_bytes)}, so lower the heap's cap"
     return f": set the heap's cap and the limit together, {human_bytes(cap)} in {human_bytes(advice.limit_bytes)}"
 
 
@@ -101,7 +117,7 @@ def _low(found: Features, advice: Recommendation) -> str:
     else:
         what = _LOW[mechanism].format(limit=_limit(found), level=_level(found))
     heap = mechanism is Mechanism.RUNTIME_HEAP_EXCEEDS_LIMIT
-    return f"{what}{_heap_advice(found, advice) if heap else _raised(advice)}."
+    return f"{what}{_heap_advice(found, advice) if heap else _raised(found, advice)}."
 
 
 def _node(found: Features, _: Recommendation) -> str:
@@ -132,10 +148,14 @@ def _not_kernel(found: Features, _: Recommendation) -> str:
 def _unclear(found: Features, _: Recommendation) -> str:
     if found.kill is not None and found.kill.kernel is None:
         return "The container was killed with SIGKILL, and nothing shows whether the kernel's OOM killer did it."
+    if found.limitless and not hit_pods_limit(found):
+        return "The container has no memory limit of its own, and nothing shows whose limit it was killed at."
+    where = f"killed at {_limit(found)}"
+    if found.kill is not None and found.kill.limit_hit is LimitHit.UNKNOWN:
+        where = "OOM-killed" if found.limit is None else f"OOM-killed under a limit of {human_bytes(found.limit)}"
     if not found.shapes:
-        return f"The container was killed at {_limit(found)}, but too few samples were taken to say why."
-    killed = f"The container was killed at {_limit(found)} after {duration(_life(found))}"
-    return f"{killed}; the evidence does not single out one cause."
+        return f"The container was {where}, but too few samples were taken to say why."
+    return f"The container was {where} after {duration(_life(found))}; the evidence does not single out one cause."
 
 
 SENTENCES: dict[Cause, Callable[[Features, Recommendation], str]] = {
