@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from memdiag.controller import diagnoses
+from memdiag.controller.forecasts import forecast_of
 from memdiag.controller.incidents import from_report, late_evidence
 from memdiag.controller.kills import KEPT_INCIDENTS, tally
 from memdiag.controller.resolve import by_status
@@ -25,8 +26,8 @@ from memdiag.kube.memory_report import MemoryReportSpec
 from memdiag.kube.pods import project
 from memdiag.kube.workload import Workload
 from memdiag.model.history import HistoryRun, encode
-from memdiag.model.report import FoldedKills, from_rfc3339, to_spec
-from memdiag.model.verdict import Action, Cause, Diagnosis, Evidence, Mechanism, Recommendation, StopGap
+from memdiag.model.report import FoldedKills, from_rfc3339, rfc3339, to_spec
+from memdiag.model.verdict import Action, Cause, Diagnosis, Evidence, Forecast, Mechanism, Recommendation, StopGap
 from tests.controller.support import MIB, identity, pod_object, ramp, report, running
 
 NOW = 1_700_000_000.0
@@ -318,3 +319,10 @@ def test_a_kill_whose_incident_is_gone_is_not_counted_again() -> None:
 def test_fewer_may_be_kept() -> None:
     found = tally(Kills(), [incident(number, when=NOW + number) for number in range(4)], keep=3)
     assert (found.kills.total, found.expendable) == (4, (incident(0).name,))
+
+
+def test_a_forecast_that_no_calendar_holds_is_never() -> None:
+    found = forecast_of(verdict(forecast=Forecast(60.0, 30.0, 1e13)), "web-abc-1", NOW)
+    assert found is not None
+    assert (found.earliest_time, found.latest_time) == (rfc3339(NOW + 30), None)
+    assert forecast_of(verdict(forecast=Forecast(1e13, 30.0, None)), "web-abc-1", NOW) is None

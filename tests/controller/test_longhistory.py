@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import threading
 import tracemalloc
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -23,7 +26,7 @@ from memdiag.controller.longhistory import (
     selector,
     step_for,
 )
-from memdiag.controller.prometheus import Series, StoreError, TooLongError
+from memdiag.controller.prometheus import Prometheus, Series, StoreError, StoreOptions, TooLongError
 from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from tests.controller.support import MIB, identity
 
@@ -273,3 +276,36 @@ def test_series_that_cannot_be_told_apart_are_left_out_and_counted() -> None:
     assert found == [trace]
     assert missing == ("long history: 1 series carry no container ID (labels id and name) and are left out",)
     assert "no series of this workload" in reader(Store([]), Time()).extend([trace], WEB)[1][0]
+
+
+def test_a_start_that_is_none_and_a_count_that_is_none_are_left_out() -> None:
+    begin = NOW - 20 * STEP
+    for started in (-62135596800.0, 0.0, float("nan"), float("inf")):
+        (run,) = runs(usage("web-1", 1, begin, [1.0, 2.0]), starts=(usage("web-1", 1, begin, [started]),))["web-1"]
+        assert run.started is None
+
+
+def test_a_count_that_is_no_number_says_nothing() -> None:
+    series = [usage("web-1", 1, NOW - 10 * STEP, [1.0, 2.0])]
+    trace = Trace((Run(identity(1), end=RunEnd(NOW)),), pod="web-1")
+    assert reader(Store(series, restarts=float("nan")), Time()).extend([trace], WEB)[1] == ()
+
+
+@pytest.mark.parametrize("item", [{"metric": {}}, {"metric": {}, "values": [[1, "2", 3]]}, {"values": []}, 5])
+def test_a_series_that_is_none_is_a_store_that_does_not_answer(item: Any) -> None:
+    class Odd(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps({"data": {"resultType": "matrix", "result": [item]}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: a test says what it finds."""
+
+    with HTTPServer(("127.0.0.1", 0), Odd) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        store = Prometheus(StoreOptions(f"http://127.0.0.1:{server.server_port}"))
+        with pytest.raises(StoreError, match="malformed"):
+            store.over("up", 0.0, 1.0, 60)

@@ -116,3 +116,11 @@ def test_who_calls_itself_the_mirror_of_a_real_pod_does_not_take_its_place() -> 
         assert gone is not None
         assert gone.name == "pod-a"
         assert book.lives("liar")
+
+
+def test_a_pods_own_limit_is_known() -> None:
+    book, bounded = PodBook(), item("uid-2")
+    bounded["spec"]["resources"] = {"limits": {"memory": "2Gi"}}
+    for one in (item("uid-1"), bounded):
+        book.changed(one)
+    assert [book.limit(f"uid-{number}") for number in (1, 2, 3)] == [None, 2**31, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,18 @@ def test_limit_ranges_bound_containers_and_pods() -> None:
         Bound("LimitRange defaults", 2 * GIB, 64 * 2**20, 2.0),
         Bound("LimitRange defaults for the whole pod", 3 * GIB),
     )
+
+
+def test_a_ratio_is_read_as_the_api_server_writes_it() -> None:
+    answers = Answers()
+    rule = {"type": "Container", "maxLimitRequestRatio": {"memory": "1500m"}}
+    answers.there[RANGES] = {"items": [named("defaults", spec={"limits": [rule]})]}
+    assert read(answers)[0].bounds == (Bound("LimitRange defaults", most_ratio=1.5),)
+
+
+def test_a_pods_own_limit_bounds_each_of_its_containers() -> None:
+    place = replace(WEB, pod_limit=2 * GIB)
+    assert read(Answers(), place)[0].bounds == (Bound("the limit of the whole pod in its spec", 2 * GIB),)
 
 
 def test_what_a_quota_leaves_is_shared_by_the_replicas() -> None:
@@ -147,6 +160,10 @@ def test_an_answer_is_kept_for_a_minute() -> None:
     now[0] += KEPT_SECONDS
     reader.of(WEB, None)
     assert len(answers.asked) == 12
+    reader.of(replace(WEB, namespace="other"), None)
+    now[0] += KEPT_SECONDS
+    reader.of(replace(WEB, namespace="third"), None)
+    assert len(reader._kept) == 6, "what is out of date is not kept"
 
 
 def test_nonsense_in_an_object_is_nothing() -> None:

@@ -28,6 +28,8 @@ class Killed:
     """What the pods' status tells, as the operator would write it down."""
     alike: tuple[str, ...] = ()
     """Living pods of the workload."""
+    pod_limit: int | None = None
+    """What the spec of a pod of it allows all its containers together, bytes."""
     hours: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """By pod: ends (Unix seconds) of the hours in which a store says that its container had last ended OOMKilled."""
 
@@ -93,4 +95,5 @@ def kills_of(seen: Look) -> Found:
                 killed = entry(found, pod.namespace, workload, container)
                 killed.incidents.append(incident)
                 killed.alike = killed.alike or seen.book.alike(pod.uid)
+                killed.pod_limit = pod.limit
     return found

@@ -80,6 +80,7 @@ def add(found: Found, store: Prometheus, seen: Look) -> None:
         killed.hours[name] = hours
         if pod is not None and not killed.alike:
             killed.alike = seen.book.alike(pod.uid)
+            killed.pod_limit = pod.limit
 
 
 def within(hours: Sequence[float], end: float, slack: float) -> bool:

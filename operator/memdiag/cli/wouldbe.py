@@ -95,7 +95,7 @@ def would_be(killed: Killed, around: SurroundingsReader, history: HistoryReader 
     if not kills:
         return None
     limit = limit_of(first)
-    place = Place(subject.namespace, workload, subject.container, first.node, limit, killed.alike)
+    place = Place(subject.namespace, workload, subject.container, first.node, limit, killed.alike, killed.pod_limit)
     surroundings, missing = around.of(place, None)
     found = diagnose(first, others, surroundings=surroundings)
     found = replace(found, missing=tuple(dict.fromkeys((*found.missing, *longer.missing, *missing))))

@@ -166,6 +166,7 @@ class Operator:
             keep=options.keep.workload,
             around=SurroundingsReader(self._api).of,
             alike=self._book.alike,
+            pod_limit=self._book.limit,
             history=no_history if options.store is None else HistoryReader(Prometheus(options.store)).extend,
         )
         workloads = Workloads(self._api)

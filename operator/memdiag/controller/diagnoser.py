@@ -161,6 +161,7 @@ class Diagnoser:
         keep: int = KEPT_INCIDENTS,
         around: Around = _only_headroom,
         alike: Callable[[str], tuple[str, ...]] = lambda _pod_uid: (),
+        pod_limit: Callable[[str], int | None] = lambda _pod_uid: None,
         history: History = no_history,
     ) -> None:
         self._api = api
@@ -171,6 +172,7 @@ class Diagnoser:
         self._deleted = deleted
         self._around = around
         self._alike = alike
+        self._pod_limit = pod_limit
         self._history = history
         self.keep = keep
         """Incidents kept of one workload's container."""
@@ -297,7 +299,7 @@ class Diagnoser:
         for _ in range(_ATTEMPTS):
             found = self._find(subject)
             headroom = None if found is None else MemoryDiagnosisSpec.model_validate(found["spec"]).headroom_percent
-            said = self._said(subject, headroom, trace, (), None, alike=self._alike(pod.uid))
+            said = self._said(subject, headroom, trace, (), None, pod_uid=pod.uid)
             forecast = forecasts.forecast_of(said, pod.name, made)
             if forecast is None:
                 return False
@@ -400,7 +402,7 @@ class Diagnoser:
         others: Sequence[Trace],
         hit: LimitHit | None,
         *,
-        alike: tuple[str, ...] = (),
+        pod_uid: str | None = None,
     ) -> Diagnosis:
         place = Place(
             subject.namespace,
@@ -408,7 +410,8 @@ class Diagnoser:
             subject.container,
             trace.node,
             trace.limit_bytes,
-            alike=alike,
+            alike=() if pod_uid is None else self._alike(pod_uid),
+            pod_limit=None if pod_uid is None else self._pod_limit(pod_uid),
         )
         surroundings, missing = self._around(place, headroom_percent)
         found = self._verdict(trace, others, hit, surroundings)
@@ -424,11 +427,11 @@ class Diagnoser:
         try:
             last = max(incidents, key=lambda incident: incident.when)
             hit = None if last.limit_hit is LimitHit.UNKNOWN else last.limit_hit
-            alike = self._alike(last.spec.pod.uid)
-            workload = subject.workload
-            question = Question(subject.namespace, workload.kind, workload.name, subject.container, len(alike))
+            pod_uid, workload = last.spec.pod.uid, subject.workload
+            replicas = len(self._alike(pod_uid))
+            question = Question(subject.namespace, workload.kind, workload.name, subject.container, replicas)
             (first, *others), missing = self._history(traces(subject.namespace, incidents), question)
-            found = self._said(subject, spec.headroom_percent, first, others, hit, alike=alike)
+            found = self._said(subject, spec.headroom_percent, first, others, hit, pod_uid=pod_uid)
             return replace(found, missing=(*found.missing, *missing))
         except Exception as error:  # noqa: BLE001  # one verdict that fails must not stop the count or other verdicts
             _log.exception("no verdict on %s/%s", subject.namespace, subject.name)

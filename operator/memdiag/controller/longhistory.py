@@ -110,7 +110,13 @@ def runs_of(
 ) -> dict[str, tuple[Run, ...]]:
     """Return the runs of each pod, oldest first; series without a container ID are nobody's and left out."""
     limit_of = {key: series.points for series in limits if (key := _key(series)) is not None}
-    start_of = {key: series.points[-1][1] for series in starts if series.points and (key := _key(series)) is not None}
+    start_of = {
+        key: started
+        for series in starts
+        for _, started in series.points[-1:]
+        # the kubelet gives a container that it has no start of one in the year 1
+        if (key := _key(series)) is not None and 0 < started < math.inf
+    }
     pods: dict[str, list[Run]] = defaultdict(list)
     for series in usage:
         key = _key(series)
@@ -309,7 +315,8 @@ def _lacking(pods: Mapping[str, Sequence[Run]], restarts: Iterable[Series], usag
     nobodys = sum(_key(series) is None for series in usage)
     if nobodys:
         yield f"long history: {nobodys} series carry no container ID (labels id and name) and are left out"
-    lives = {series.labels.get("pod", ""): series.points[-1][1] + 1 for series in restarts if series.points}
+    counts = ((series.labels.get("pod", ""), count) for series in restarts for _, count in series.points[-1:])
+    lives = {pod: count + 1 for pod, count in counts if math.isfinite(count)}
     unseen = sum(max(int(lives[pod]) - len(runs), 0) for pod, runs in pods.items() if pod in lives)
     if unseen:
         yield f"long history: {unseen} runs were too short to be scraped, or are older than two weeks"

@@ -109,6 +109,11 @@ class PodBook:
         alike = (one for one in self.living() if one.owner is not None and one.owner.uid == mine)
         return tuple(one.name for one in alike if one.phase in _LIVING)
 
+    def limit(self, uid: str) -> int | None:
+        """Return what a pod's spec allows all its containers together, in bytes; None where it does not say."""
+        pod = self.find(uid)
+        return None if pod is None else pod.limit
+
     def past_runs(self, pod_uid: str) -> Mapping[str, PastRun]:
         """Return the remembered runs of a pod by container ID, those that its status shows left out."""
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,12 @@ class Prometheus:
     def over(self, query: str, start: float, end: float, step: int) -> list[Series]:
         """Return the series of a query over a range, a point each `step` seconds. Raises StoreError."""
         fields = {"query": query, "start": f"{start:.0f}", "end": f"{end:.0f}", "step": str(step)}
-        return [_series(item, item["values"]) for item in self._ask("query_range", fields, "matrix")]
+        return [_series(item, lambda one: one["values"]) for item in self._ask("query_range", fields, "matrix")]
 
     def at(self, query: str, moment: float) -> list[Series]:
         """Return the series of a query at one time, a point each. Raises StoreError."""
         fields = {"query": query, "time": f"{moment:.0f}"}
-        return [_series(item, [item["value"]]) for item in self._ask("query", fields, "vector")]
+        return [_series(item, lambda one: [one["value"]]) for item in self._ask("query", fields, "vector")]
 
     def _ask(self, what: str, fields: Mapping[str, str], kind: str) -> list[dict[str, Any]]:
         url = f"{self._options.url.rstrip('/')}/api/v1/{what}"
@@ -110,9 +110,9 @@ def _reason(body: bytes) -> str:
     return f": {''.join(sign for sign in str(said)[:200] if sign.isprintable())}"
 
 
-def _series(item: Mapping[str, Any], values: list[Any]) -> Series:
+def _series(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], list[Any]]) -> Series:
     try:
         labels = {str(name): str(value) for name, value in item["metric"].items()}
-        return Series(labels, tuple((float(moment), float(value)) for moment, value in values))
+        return Series(labels, tuple((float(moment), float(value)) for moment, value in read(item)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError("a series of the answer is malformed") from error

@@ -6,6 +6,7 @@ is nothing.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ Items = tuple[Mapping[str, Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The container that is asked about. `limit` is bytes, `alike` names the living pods that hold one like it."""
+    """The container that is asked about. Limits are bytes, `alike` names the living pods that hold one like it."""
 
     namespace: str
     workload: Workload
@@ -37,6 +38,8 @@ class Place:
     node: str | None = None
     limit: int | None = None
     alike: tuple[str, ...] = ()
+    pod_limit: int | None = None
+    """What the pod's spec allows all its containers together, where it says so."""
 
 
 def _bytes(value: object) -> int | None:
@@ -47,11 +50,13 @@ def _bytes(value: object) -> int | None:
 
 
 def _ratio(value: object) -> float | None:
+    """Return a quantity without a unit; the API server writes 1.5 as 1500m."""
+    text = str(value)
     try:
-        found = None if value is None else float(str(value))
+        found = float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
     except ValueError:
         return None
-    return found if found is not None and found >= 1 else None
+    return found if 1 <= found < math.inf else None
 
 
 def _name(item: Mapping[str, Any]) -> str:
@@ -180,6 +185,8 @@ class SurroundingsReader:
             *of_quotas(items("ResourceQuotas", f"/api/v1/{own}/resourcequotas"), place),
             *allowed,
         ]
+        if place.pod_limit is not None:
+            bounds.append(Bound("the limit of the whole pod in its spec", place.pod_limit))
         if place.alike:
             usage = items("the replicas' present use", f"/apis/metrics.k8s.io/v1beta1/{own}/pods")
             bounds += of_siblings(usage, place)
