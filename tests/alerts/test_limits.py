@@ -66,6 +66,14 @@ def test_a_command_is_whole_or_not_there() -> None:
     assert commands == ["kubectl -n shop describe memorydiagnosis deployment-reports-app"]
 
 
+@pytest.mark.parametrize("sign", ["\n", "\u202e", "\x1b", "\u200b"])
+def test_a_command_that_would_not_be_seen_as_it_is_is_not_there(sign: str) -> None:
+    """Whoever may edit a diagnosis can name any workload: quotes hold, but nobody would see what they copy."""
+    found = render(compose.head(replace(LOW, workload=f"web{sign}rm -rf"), pictured=False))
+    assert len([block for block in found.blocks if block["type"] == "rich_text"]) == 1
+    assert sign not in json.dumps(found.blocks, ensure_ascii=False)
+
+
 def test_a_command_survives_any_shell() -> None:
     import shlex
 

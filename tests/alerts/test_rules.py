@@ -110,6 +110,15 @@ def test_a_budget_counts_each_message_once_for_an_hour() -> None:
     assert budget.free_at("shop", 3701.0) is None
 
 
+def test_a_clock_that_was_ahead_uses_no_budget_once_it_is_put_right() -> None:
+    budget = Budget(2)
+    budget.note("shop", "web", [90_000.0, 90_001.0], 90_001.0)
+    assert budget.free_at("shop", 90_001.0) == 93_600.0
+    assert budget.free_at("shop", 100.0) is None
+    budget.note("shop", "web", [90_000.0, 90_001.0, 130.0], 100.0)
+    assert budget.is_last("shop", 100.0)
+
+
 def test_a_storm_is_many_within_a_short_time() -> None:
     storms = Storms(3, 60.0)
     shop, node = Group("#a", namespace="shop"), Group("#a", node="node-a")

@@ -152,9 +152,10 @@ def test_nobody_there_is_not_delivered() -> None:
     assert "verysecret" not in str(found.value)
 
 
-def test_a_url_that_is_none_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize("url", ["hooks.slack.com/verysecret", "https://hooks.slack.com:44e/verysecret"])
+def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(RefusedError) as found:
-        Webhook("hooks.slack.com/verysecret").post(MESSAGE)
+        Webhook(url).post(MESSAGE)
     assert "verysecret" not in str(found.value)
 
 

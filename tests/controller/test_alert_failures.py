@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,72 @@ def test_no_way_to_slack_is_said_and_tried_again(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_what_a_clock_that_was_ahead_wrote_holds_nothing_back(tmp_path: Path) -> None:
+    """The operator's node was a day ahead when it told of the first kill, and was put right since."""
+
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world = World()
+            found = settings(slack, cooldownMinutes=10, budgetPerHour=1)
+            async with alerting(world, slack, tmp_path, found, wall=lambda: time.time() + 86_000.0):
+                world.kill()
+                await until(lambda: world.alert().get("told"))
+            async with alerting(world, slack, tmp_path, found) as running:
+                world.change(cause="Growth", mechanism=None)
+                await until(lambda: len(slack.messages) == 2)
+                await quiet(running)
+                world.change(cause="Leak", mechanism=None)
+                await quiet(running)
+            assert len(slack.messages) == 2
+            assert len(world.alert()["sent"]) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_clock_that_is_put_back_ends_a_storm_all_the_same(tmp_path: Path) -> None:
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world, ahead = World(), [0.0]
+            found = settings(slack, Method.WEBHOOK, storm={"workloads": 2, "seconds": 1})
+            async with alerting(world, slack, tmp_path, found, wall=lambda: time.time() + ahead[0]):
+                for name in ("one", "two"):
+                    world.kill(name)
+                await until(lambda: world.alert("deployment-two-app").get("told"))
+                ahead[0] = -3600.0
+                world.kill("three")
+                await until(lambda: world.alert("deployment-three-app").get("told"), 5)
+            assert "2 containers" in slack.messages[0].words()
+
+    asyncio.run(scene())
+
+
+def test_an_alert_that_fails_by_itself_is_no_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is not foreseen is logged, and the diagnosis is looked at again instead of being busy for ever."""
+
+    class Odd(World):
+        odd = True
+
+        def get(self, path: str, query: object = None) -> dict[str, Any]:
+            if self.odd and "/deployments/" in path:
+                raise RuntimeError("not foreseen")
+            return super().get(path, query)
+
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world = Odd()
+            found = settings(slack, allowedChannels=[{"namespaces": ["shop"], "channels": ["#alerts"]}])
+            async with alerting(world, slack, tmp_path, found) as running:
+                world.kill()
+                await until(lambda: "not foreseen" in caplog.text)
+                assert not running.waiting()
+                world.odd = False
+                world.kill()
+                await until(lambda: world.alert().get("told"))
+            assert "2 kills" in slack.messages[0].words()
+
+    asyncio.run(scene())
+
+
 def test_an_api_server_that_is_away_repeats_nothing(tmp_path: Path) -> None:
     class Away(World):
         failures = 0
@@ -296,5 +363,71 @@ def test_a_message_a_second_and_channel(tmp_path: Path) -> None:
             assert len(times) == 4
             assert min(after - before for before, after in itertools.pairwise(times)) >= 1.0
             assert not slack.refused
+
+    asyncio.run(scene())
+
+
+def test_news_of_a_thread_in_a_closed_channel_go_where_the_values_say_by_now(tmp_path: Path) -> None:
+    """Archived, and another one made of the same name: what the condition advises must help old threads too."""
+
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world = World()
+            async with alerting(world, slack, tmp_path, settings(slack)) as running:
+                world.kill()
+                await until(lambda: world.alert().get("told"))
+                await quiet(running)
+                slack.channels[0].archived = True
+                slack.channels[0].name = "alerts-old"
+                new = slack.add("alerts")
+                world.change(cause="Growth", mechanism=None)
+                await until(lambda: len(slack.messages) == 2)
+                changed = slack.messages[1]
+                assert (changed.channel, changed.thread) == (new.identity, None)
+                assert "Was: Leak" in changed.words()
+                await quiet(running)
+                world.resolve()
+                await until(lambda: len(slack.messages) == 3)
+                await quiet(running)
+            resolved = slack.messages[2]
+            assert (resolved.channel, resolved.thread) == (new.identity, changed.ts)
+            assert world.alerted()[:2] == ("True", "Sent")
+
+    asyncio.run(scene())
+
+
+def test_a_thread_in_a_closed_channel_that_the_values_still_name_is_a_refusal(tmp_path: Path) -> None:
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world = World()
+            async with alerting(world, slack, tmp_path, settings(slack)) as running:
+                world.kill()
+                await until(lambda: world.alert().get("told"))
+                slack.channels[0].archived = True
+                world.change(cause="Growth", mechanism=None)
+                await until(lambda: world.alerted()[1] == "IsArchived")
+                await quiet(running)
+            assert slack.refused == ["is_archived"] * 2
+            assert world.alert()["refusal"]["code"] == "is_archived"
+
+    asyncio.run(scene())
+
+
+def test_between_two_rounds_of_attempts_no_kill_hurries_the_next(tmp_path: Path) -> None:
+    """A container that dies each second while Slack's answers are lost must not use the attempts up within seconds."""
+
+    async def scene() -> None:
+        with slack_server(spacing=0.0, faults=[Fault.INTERNAL] * 2) as slack:
+            world = World()
+            async with alerting(world, slack, tmp_path, settings(slack)) as running:
+                for _ in range(4):
+                    world.kill()
+                    await until(lambda: world.alerted()[1] == "AnswerLost")
+                    await quiet(running, 0.1)
+            assert world.alert()["claim"]["attempt"] == 1
+            assert not slack.messages
+            async with alerting(world, slack, tmp_path, settings(slack)):
+                await until(lambda: world.alert().get("told"))
+            assert "4 kills" in slack.messages[0].words()
 
     asyncio.run(scene())

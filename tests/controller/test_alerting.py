@@ -306,6 +306,49 @@ def test_a_deleted_first_message_is_no_end(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_a_deleted_summary_is_followed_by_another_one(tmp_path: Path) -> None:
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world = World()
+            async with alerting(world, slack, tmp_path, settings(slack)) as running:
+                for number in range(5):
+                    world.kill(f"web-{number}")
+                await until(lambda: all(world.alert(f"deployment-web-{one}-app").get("told") for one in range(5)))
+                slack.messages.clear()
+                world.kill("late")
+                await until(lambda: world.alert("deployment-late-app").get("told"))
+                await quiet(running)
+            (summary,) = slack.messages
+            assert "1 container OOM-killed in namespace shop" in summary.words()
+            assert slack.refused == ["message_not_found"]
+
+    asyncio.run(scene())
+
+
+def test_kills_while_the_first_message_is_sent_are_counted_in_it(tmp_path: Path) -> None:
+    class Dying(World):
+        died = False
+
+        def replace(self, path: str, body: Any) -> dict[str, Any]:
+            written = super().replace(path, body)
+            if "told" in body["status"].get("alert", {}) and not self.died:
+                self.died = True
+                self.kill(kills=2)
+            return written
+
+    async def scene() -> None:
+        with slack_server(spacing=0.0) as slack:
+            world = Dying()
+            async with alerting(world, slack, tmp_path, settings(slack)) as running:
+                world.kill()
+                await until(lambda: world.alert().get("told", {}).get("kills") == 3)
+                await quiet(running)
+            (head,) = slack.messages
+            assert "3 kills" in head.words()
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("fault", [Fault.LIMITED, Fault.BROKEN])
 def test_what_slack_cannot_do_now_is_tried_again(tmp_path: Path, fault: Fault) -> None:
     async def scene() -> None:

@@ -29,7 +29,7 @@ LONGEST_HEADER = 150
 LONGEST_SECTION = 3000
 LONGEST_LINE = 1200
 LONGEST_COMMAND = 2500
-"""A longer one is left out: half a command would be a wrong one."""
+"""A longer one is left out: half a command would be a wrong one. So is one with signs that are not seen as they are."""
 LONGEST_NOTICE = 600
 LONGEST_ALL = 10_000
 MOST_BLOCKS = 50
@@ -80,7 +80,9 @@ def _lines(lines: tuple[Line, ...]) -> list[Block]:
 
 
 def _line(line: Line) -> list[Block]:
-    command = line.command if line.command is not None and len(line.command) <= LONGEST_COMMAND else None
+    command = line.command
+    if command is not None and (len(command) > LONGEST_COMMAND or not command.isprintable()):
+        command = None
     text = clean(f"{line.label}: {line.text}" if line.label else f"• {line.text}")
     made: list[Block] = [SectionBlock(text=_plain(text, LONGEST_LINE))]
     if command is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import Any
 from urllib.error import HTTPError, URLError
 
@@ -133,7 +133,7 @@ def _translated() -> Iterator[None]:
         raise failure(error.code, "", _seconds(error.headers)) from None
     except URLError as error:
         raise BusyError(f"no way to Slack: {_reason(error.reason)}") from None
-    except (SlackClientError, ValueError) as error:
+    except (SlackClientError, ValueError, InvalidURL) as error:
         raise RefusedError(
             "invalid_url", Scope.CREDENTIAL, f"check base URL, proxy and Secret ({_kind(error)})"
         ) from None
@@ -166,7 +166,7 @@ def _seconds(headers: Mapping[str, Any] | Message) -> float | None:
     for name, value in headers.items():
         if name.lower() == "retry-after":
             text = str(value[0] if isinstance(value, list) else value)
-            return min(float(text), _LONGEST_WAIT) if text.isdigit() else None
+            return min(float(text), _LONGEST_WAIT) if text.isascii() and text.isdigit() else None
     return None
 
 

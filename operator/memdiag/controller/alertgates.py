@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memdiag.alerts.budget import Budget
+from memdiag.alerts.budget import Budget, recent
 from memdiag.alerts.failures import is_own
 from memdiag.alerts.routing import wanted
 from memdiag.alerts.settings import Settings
@@ -71,12 +71,13 @@ def _paused(found: View, why: Occasion, settings: Settings, clock: float) -> Hol
     alert = found.alert
     if alert.refusal is not None:
         pause = OWN_PAUSE if is_own(alert.refusal.code) else REFUSED_PAUSE
-        until = from_rfc3339(alert.refusal.time) + pause
-        if clock < until:
-            return Hold("Refused", alert.refusal.code, until, silent=True)
+        refused = from_rfc3339(alert.refusal.time)
+        if recent([refused], clock, pause):
+            return Hold("Refused", alert.refusal.code, refused + pause, silent=True)
     if alert.sent and why is not Occasion.KILLED:
-        until = from_rfc3339(alert.sent[-1]) + settings.cooldown
-        if clock < until:
+        sent = from_rfc3339(alert.sent[-1])
+        if recent([sent], clock, settings.cooldown):
+            until = sent + settings.cooldown
             return Hold("Cooldown", f"The next message may be sent at {rfc3339(until)}.", until, silent=True)
     return None
 

@@ -24,7 +24,7 @@ from memdiag.controller.alertchart import chart_of
 from memdiag.controller.alertfacts import View, state, told, view
 from memdiag.controller.alertgates import hold, muted
 from memdiag.controller.alertlane import BACKOFF, SPACING, Job, Lane
-from memdiag.controller.alertsender import Picture, Sender
+from memdiag.controller.alertsender import UNREACHED_PAUSE, Picture, Sender
 from memdiag.controller.alertstore import AlertStore, Key
 from memdiag.controller.alertwishes import Wishes
 from memdiag.controller.events import Events
@@ -63,6 +63,7 @@ class Alerting:
         instance: str,
         picture: Picture | None = None,
         wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         settle: float = SETTLE,
         spacing: float = SPACING,
         backoff: float = BACKOFF,
@@ -84,9 +85,11 @@ class Alerting:
             picture=picture,
             instance=instance,
             wall=wall,
+            clock=clock,
         )
         self._pictures = picture is not None
         self._wall = wall
+        self._clock = clock
         self._settle = settle
         self._spacing = spacing
         self._backoff = backoff
@@ -145,8 +148,11 @@ class Alerting:
         if now is None:
             return
         why = occasion(now, last)
-        if why is not None or alert.claim is not None:
-            self._start(key, self._decide(found, now, why))
+        if rest := self._sender.rests(key):
+            if key not in self._timers:
+                self.again(key, self._wall() + rest)
+        elif why is not None or alert.claim is not None:
+            self._start(key, partial(self._decide, found, now, why))
         elif self._behind(found, now, last):
             self._update(found)
 
@@ -160,15 +166,14 @@ class Alerting:
 
     def _update(self, found: View) -> None:
         """Bring the first message up to date, not too often."""
-        key, moment = found.key, self._wall()
-        if self._settings.method is not Method.BOT or muted(found, moment):
-            return
-        due = self._updated.get(key, 0.0) + self._update_pause
-        if moment < due:
-            if key not in self._timers:
-                self.again(key, due)
+        key, moment = found.key, self._clock()
+        if self._settings.method is not Method.BOT or muted(found, self._wall()):
             return
         self._updated = {one: when for one, when in self._updated.items() if moment < when + self._update_pause}
+        if key in self._updated:
+            if key not in self._timers:
+                self.again(key, self._wall() + self._updated[key] + self._update_pause - moment)
+            return
         self._updated[key] = moment
         self._busy.add(key)
         self._lane(found.alert.channel).put(partial(self._touch, key, True), urgent=False)
@@ -193,7 +198,7 @@ class Alerting:
         group = await self._group(found, channel)
         if group not in self._settling:
             self._settling[group] = []
-            clock = self._wall()
+            clock = self._clock()
             until = self._storms.summary_until(group, clock) if self._settings.method is Method.WEBHOOK else None
             wait_for = self._settle if until is None else max(until - clock, self._settle)
             asyncio.get_running_loop().call_later(wait_for, self._gathered, group)
@@ -227,7 +232,7 @@ class Alerting:
     def _gathered(self, group: Group) -> None:
         """Begin to tell of the new diagnoses of a group: each alone, or all in a summary."""
         waiting = self._settling.pop(group)
-        clock = self._wall()
+        clock = self._clock()
         joins = self._storms.summary_until(group, clock) is not None
         if self._storms.is_storm(group, len(waiting), clock) and (joins or len(waiting) > 1):
             self._lane(group.channel).put(partial(self._summary, dict(waiting), group, joins), urgent=True)
@@ -251,27 +256,32 @@ class Alerting:
         """Return what the work does, None when it failed; whatever happens, the diagnoses are free again afterwards."""
         try:
             return await work
-        except ApiError as error:
-            _log.warning("alert waits for the API server: %s", error)
-            for key in keys:
-                self.again(key, self._wall() + _API_PAUSE)
-        except Exception:  # noqa: BLE001  # one alert that fails must not stop the others
-            _log.exception("alert of %s failed", keys[0])
+        except Exception as error:  # noqa: BLE001  # one alert that fails must not stop the others
+            self._failed(keys, error)
         finally:
             for key in keys:
                 self._done(key)
         return None
 
-    def _start(self, key: Key, work: Any) -> None:
+    def _failed(self, keys: tuple[Key, ...], error: Exception) -> None:
+        """Try later what failed: nothing is lost, however often it fails."""
+        pause = _API_PAUSE if isinstance(error, ApiError) else UNREACHED_PAUSE
+        if isinstance(error, ApiError):
+            _log.warning("alert waits for the API server: %s", error)
+        else:
+            _log.error("alert of %s failed", keys[0], exc_info=error)
+        for key in keys:
+            self.again(key, self._wall() + pause)
+
+    def _start(self, key: Key, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._busy.add(key)
 
         async def slot() -> None:
             async with self._slots:
                 try:
-                    await work
-                except ApiError as error:
-                    _log.warning("alert waits for the API server: %s", error)
-                    self.again(key, self._wall() + _API_PAUSE)
+                    await work()
+                except Exception as error:  # noqa: BLE001  # as above
+                    self._failed((key,), error)
                     self._done(key)
 
         self._keep(self._tasks, asyncio.create_task(slot(), name=f"alert of {key[1]}"))

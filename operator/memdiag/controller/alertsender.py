@@ -77,6 +77,7 @@ class Sender:
         picture: Picture | None,
         instance: str,
         wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -88,8 +89,15 @@ class Sender:
         self._picture = picture
         self._instance = instance
         self._wall = wall
+        self._clock = clock
         self._summaries: OrderedDict[Group, _Summary] = OrderedDict()
         self._blocked: tuple[Delivery, RefusedError, float] | None = None
+        self._rests: dict[Key, float] = {}
+
+    def rests(self, key: Key) -> float:
+        """Return for how many seconds a diagnosis is left alone after Slack did not take its message."""
+        self._rests = {one: end for one, end in self._rests.items() if end > self._clock()}
+        return max(self._rests.get(key, 0.0) - self._clock(), 0.0)
 
     async def message(
         self, lane: Lane, key: Key, channel: str | None, notices: tuple[str, ...] = ()
@@ -155,6 +163,7 @@ class Sender:
         call = partial(self._post_or_update, group.channel, message, None if before is None else before.receipt)
         receipt = await self._send(lane, views, AlertKind.SUMMARY, call)
         if receipt is None:
+            self._summaries.pop(group, None)  # perhaps somebody deleted it: what is tried again is not added to it
             return
         if receipt.ts is not None:
             self._summaries[group] = _Summary(receipt, every)
@@ -223,7 +232,7 @@ class Sender:
     def _credential_works(self) -> None:
         """Raise RefusedError without asking Slack, where the same credential was refused a moment ago."""
         delivery = self._credential.delivery()
-        if self._blocked is not None and self._blocked[0] is delivery and self._wall() < self._blocked[2]:
+        if self._blocked is not None and self._blocked[0] is delivery and self._clock() < self._blocked[2]:
             raise self._blocked[1]
 
     def _post(self, channel: str | None, message: Rendered, thread: str | None, loud: bool) -> Receipt:
@@ -249,8 +258,14 @@ class Sender:
         except RefusedError as error:
             self._count(kind, AlertOutcome.REFUSED)
             if error.scope is Scope.CREDENTIAL and error.code != "no_credential":
-                self._blocked = self._credential.delivery(), error, self._wall() + CREDENTIAL_PAUSE
-            await self._refused(views, error)
+                self._blocked = self._credential.delivery(), error, self._clock() + CREDENTIAL_PAUSE
+            if error.scope is Scope.CHANNEL and all(view.alert.thread is not None for view in views):
+                # archived, deleted or left: the remedy is another channel, and only a new thread begins there
+                _log.warning("thread given up: %s", error)
+                for view in views:
+                    await self._forget_thread(view)
+            else:
+                await self._refused(views, error)
         except MissingThreadError:
             for view in views:
                 await self._forget_thread(view)
@@ -344,11 +359,12 @@ class Sender:
 
         for view in views:
             await self._settled(view.key, change)
+            self._rests[view.key] = self._clock() + UNREACHED_PAUSE
             self._again(view.key, moment + UNREACHED_PAUSE)
         _log.warning("alert not accepted, it is tried again in %.0f s: %s", UNREACHED_PAUSE, error)
 
     async def _forget_thread(self, view: View) -> None:
-        """Take in that somebody deleted the first message: the next one begins a thread of its own."""
+        """Take in that nothing can be added to the first message: the next one begins a thread where the values say."""
         gone = {"claim": None, "thread": None, "channel_id": None, "in_summary": False, "picture": None}
         await self._settled(view.key, lambda found: (found.alert.model_copy(update=gone), None))
         self._again(view.key, self._wall())
@@ -370,6 +386,7 @@ class Sender:
         alert, now = found.alert, state(found)
         if alert.thread is None or alert.channel_id is None or alert.in_summary or now is None or alert.told is None:
             return
+        head = head or counts_more(now, told(found))
         picture, refused = alert.picture, None
         try:
             delivery = self._credential.delivery()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from memdiag.alerts.budget import HOUR, recent
 from memdiag.controller.alertfacts import View, view
 from memdiag.controller.traces import Incident, read
 from memdiag.kube.alert import MOST_SENT, Alert
@@ -14,7 +15,6 @@ from memdiag.model.report import from_rfc3339, rfc3339
 
 ALERTED = "Alerted"
 _ATTEMPTS = 8
-_HOUR = 3600.0
 
 Key = tuple[str, str]
 """Namespace and name of a diagnosis."""
@@ -90,5 +90,5 @@ def says(found: View, reason: str, message: str) -> bool:
 
 def sent_at(alert: Alert, now: float) -> tuple[str, ...]:
     """Return the times of the messages of the last hour with one of now."""
-    recent = [moment for moment in alert.sent if from_rfc3339(moment) > now - _HOUR]
-    return (*recent, rfc3339(now))[-MOST_SENT:]
+    kept = [moment for moment in alert.sent if recent([from_rfc3339(moment)], now, HOUR)]
+    return (*kept, rfc3339(now))[-MOST_SENT:]
