@@ -408,6 +408,9 @@ def test_network_policies_open_one_port_and_the_ways_that_are_needed(helm: Path)
         assert spec["ingress"] == [{"ports": [{"port": "health", "protocol": "TCP"}]}]
         assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == [53, 53, 443, 6443]
         assert spec["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == component
+    there = one(render(helm, "networkPolicy.enabled=true", "openshift.scc=true"), "NetworkPolicy", "-agent")
+    names = [(port["port"], port["protocol"]) for port in there["spec"]["egress"][0]["ports"]]
+    assert names == [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")], "the pods of OpenShift's name servers"
     bare = render(helm, "networkPolicy.enabled=true", "agent.enabled=false")
     assert one(bare, "NetworkPolicy")["metadata"]["name"].endswith("-operator")
 

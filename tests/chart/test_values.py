@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, REPOSITORY, ROOT, run_helm
+from memdiag.alerts.settings import parse
+from tests.chart.rendering import CHART, REPOSITORY, ROOT, render, run_helm
 
 FREE_MAPS = {
     "affinity", "annotations", "commonAnnotations", "commonLabels", "extraEnv", "labels", "nodeSelector",
@@ -111,6 +112,47 @@ def test_every_value_is_in_the_schema() -> None:
             node = resolve(node["properties"][key])
 
 
+def default(path: tuple[str, ...]) -> Any:
+    """Return what a value is where nobody sets it."""
+    value: Any = VALUES
+    for key in path:
+        value = value[key]
+    return value
+
+
+def test_what_matters_cannot_be_left_out() -> None:
+    """As by `null`, or by `helm upgrade --reuse-values` from a chart without it: never a silent 0 or false."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    always = {("image", "repository"), ("networkPolicy", "apiServer", "ports")}
+    for path in PATHS:
+        node = schema
+        for key in path[:-1]:
+            node = node["properties"][key]
+            if "$ref" in node:
+                break  # resources; templates/validate.yaml says what they need
+        else:
+            value = default(path)
+            matters = bool(value) and path[-1] not in FREE_MAPS and not isinstance(value, list)
+            assert (path[-1] in node.get("required", ())) == (matters or path in always), path
+
+
+@pytest.mark.api_server
+def test_null_is_the_same_as_nothing(helm: Path) -> None:
+    on = (
+        "alerts.slack.enabled=true", "alerts.slack.secret=s", "alerts.slack.channel=#a", "networkPolicy.enabled=true",
+        "podMonitor.enabled=true", "prometheusRule.enabled=true", "grafanaDashboard.enabled=true", "openshift.scc=true",
+        "operator.standby=true", "history.prometheus.url=https://p",
+    )  # fmt: skip
+    assert parse({"clusterName": None, "slack": {"channel": "#a", "routes": None, "baseURL": None, "proxy": None}}) == (
+        parse({"slack": {"channel": "#a"}})
+    ), "of alerts the operator itself reads null as nothing"
+    taken = {setting.split("=")[0] for setting in (*on, REPOSITORY)}
+    nulls = [".".join(path) for path in PATHS if not default(path) and path[0] != "alerts"]
+    nulls = [name for name in nulls if name not in taken]
+    assert {"operator.podLabels", "operator.podAnnotations", "commonAnnotations", "podMonitor.labels"} <= set(nulls)
+    assert render(helm, *on, *(f"{name}=null" for name in nulls)) == render(helm, *on)
+
+
 def test_every_map_of_the_schema_is_closed() -> None:
     def maps(node: object, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(node, dict):
@@ -149,6 +191,9 @@ def test_every_map_of_the_schema_is_closed() -> None:
         ((REPOSITORY, "agent.resources.limits.memory=64Mb"), "/agent/resources/limits/memory"),
         ((REPOSITORY, "agent.updateStrategy.maxUnavailable=0"), "/agent/updateStrategy/maxUnavailable"),
         ((REPOSITORY, "agent.enabled=maybe"), "/agent/enabled"),
+        ((REPOSITORY, "operator.quietHours=null"), "at '/operator': missing property 'quietHours'"),
+        ((REPOSITORY, "crds.keep=null"), "at '/crds': missing property 'keep'"),
+        ((REPOSITORY, "agent.resources=null"), "at '/agent': missing property 'resources'"),
         ((REPOSITORY, "agent.resources.limits=null"), "set agent.resources.limits.memory"),
         ((REPOSITORY, r"commonLabels.app\.kubernetes\.io/name=x"), "invalid propertyName 'app.kubernetes.io/name'"),
         ((REPOSITORY, "operator.extraEnv.POD_NAMESPACE=x"), "invalid propertyName 'POD_NAMESPACE'"),

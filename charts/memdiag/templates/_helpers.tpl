@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The same and further ones, which never replace the chart's. Call with (dict "root" $ "component" "agent" "more" MAP). */}}
 {{- define "memdiag.labelsWith" -}}
-{{- toYaml (merge (include "memdiag.labels" . | fromYaml) .more) -}}
+{{- toYaml (merge (include "memdiag.labels" . | fromYaml) (.more | default dict)) -}}
 {{- end }}
 
 {{/* The annotations that every object gets, as a whole field; nothing where there are none. */}}
@@ -139,6 +139,13 @@ readinessProbe:
       protocol: UDP
     - port: 53
       protocol: TCP
+    {{- if .Values.openshift.scc }}
+    # there the name servers' pods listen on another port than their Service, and a policy sees the pod's
+    - port: 5353
+      protocol: UDP
+    - port: 5353
+      protocol: TCP
+    {{- end }}
 - ports:
     {{- range .Values.networkPolicy.apiServer.ports }}
     - port: {{ . }}
