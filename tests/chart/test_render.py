@@ -426,4 +426,7 @@ def test_openshift_gets_what_the_agent_needs_and_no_privilege(helm: Path, case: 
     used = {next(iter(set(volume) - {"name"})) for volume in spec["volumes"]}
     # the service account's token is a projected volume, which the API server adds
     assert {*used, "projected"} == set(allowed["volumes"])
-    assert one(objects, "RoleBinding", "-nonroot")["roleRef"]["name"] == "system:openshift:scc:nonroot-v2"
+    nonroot = one(objects, "RoleBinding", "-nonroot")
+    assert nonroot["roleRef"]["name"] == "system:openshift:scc:nonroot-v2"
+    numeric = {one(objects, "Pod")["spec"]["serviceAccountName"], f"{RELEASE}-memdiag-operator"}
+    assert {subject["name"] for subject in nonroot["subjects"]} == numeric
