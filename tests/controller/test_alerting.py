@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from memdiag.alerts.settings import Method
+from memdiag.controller.alertwishes import Wishes
 from memdiag.controller.metrics import AlertKind, AlertOutcome, Metrics
+from memdiag.kube.memory_diagnosis import TargetReference
 from memdiag.model.report import rfc3339
 from tests.alerts.fake_slack import Fault, slack_server
 from tests.controller.alertworld import PICTURE, World, alerting, count, quiet, settings, until
@@ -286,6 +288,13 @@ def test_routes_and_wishes_choose_among_allowed_channels(tmp_path: Path) -> None
             assert world.alerted("deployment-worker-app", "leaky")[1] == "ChannelNotAllowed"
 
     asyncio.run(scene())
+
+
+def test_a_name_that_no_workload_has_is_asked_for_as_a_name() -> None:
+    world = World()
+    target = TargetReference(api_version="apps/v1", kind="Deployment", name="../../../other/web\n?x")
+    assert Wishes(world).of("shop", target) is None
+    assert world.calls[0] == ("GET", "/apis/apps/v1/namespaces/shop/deployments/..%2F..%2F..%2Fother%2Fweb%0A%3Fx")
 
 
 def test_a_deleted_first_message_is_no_end(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
+from urllib.parse import quote
 
 from memdiag.alerts.routing import ANNOTATION
 from memdiag.kube.alert import LONGEST_CHANNEL
@@ -38,7 +39,8 @@ class Wishes:
         """Return the channel that an annotation names, None when none does."""
         plural = _PLURALS.get((target.api_version.rpartition("/")[0], target.kind))
         if plural is not None:
-            path = f"/apis/{target.api_version}/namespaces/{namespace}/{plural}/{target.name}"
+            # whoever may edit a diagnosis can write any name, which must not become another path
+            path = f"/apis/{quote(target.api_version)}/namespaces/{namespace}/{plural}/{quote(target.name, safe='')}"
             found = self._annotation(path)
             if found is not None:
                 return found
