@@ -130,6 +130,8 @@ class FakeSlack:
     """An error for every call: account_inactive, token_revoked."""
     hook: str | None = None
     """The same for the webhook: no_service, invalid_token, channel_is_archived."""
+    gone: str = "thread_not_found"
+    """The same for an answer where the first message is gone; cannot_reply_to_message where it left a tombstone."""
     channels: list[Channel] = field(default_factory=lambda: [Channel(CHANNEL, CHANNEL_ID)])
     spacing: float = 1.0
     """Seconds between two messages in a channel."""
@@ -191,7 +193,7 @@ class FakeSlack:
             raise RefusalError("ratelimited", 429, {"Retry-After": "1"})
         thread = body.get("thread_ts")
         if thread is not None and not any(one.ts == thread for one in self.heads()):
-            raise RefusalError("thread_not_found")
+            raise RefusalError(self.gone)
         channel.last = now
         self._number += 1
         made = Posted(

@@ -297,9 +297,10 @@ def test_a_name_that_no_workload_has_is_asked_for_as_a_name() -> None:
     assert world.calls[0] == ("GET", "/apis/apps/v1/namespaces/shop/deployments/..%2F..%2F..%2Fother%2Fweb%0A%3Fx")
 
 
-def test_a_deleted_first_message_is_no_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", ["thread_not_found", "cannot_reply_to_message", "restricted_action_thread_locked"])
+def test_a_first_message_that_is_deleted_or_locked_is_no_end(tmp_path: Path, gone: str) -> None:
     async def scene() -> None:
-        with slack_server(spacing=0.0) as slack:
+        with slack_server(spacing=0.0, gone=gone) as slack:
             world = World()
             async with alerting(world, slack, tmp_path, settings(slack)) as running:
                 world.kill()

@@ -96,7 +96,13 @@ _MESSAGES = frozenset(
 )  # fmt: skip
 _BUSY = frozenset({"ratelimited", "rate_limited", "service_unavailable", "team_added_to_org"})
 _UNCERTAIN = frozenset({"internal_error", "fatal_error", "request_timeout", "rollup_error"})
-_GONE = frozenset({"message_not_found", "thread_not_found"})
+_GONE = frozenset(
+    {
+        "message_not_found", "thread_not_found", "invalid_thread_ts",
+        # a deleted message that had answers leaves a tombstone, and a thread can be locked: neither takes an answer
+        "cannot_reply_to_message", "restricted_action_thread_locked",
+    }
+)  # fmt: skip
 _LONGEST_CODE = 64
 
 
