@@ -283,6 +283,18 @@ def test_names_that_look_like_other_types_stay_text(helm: Path, word: str) -> No
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == word
 
 
+@pytest.mark.parametrize("name", ["1e3", f"prod.{'s' * 248}"])
+def test_what_is_there_already_may_have_any_name_that_kubernetes_gives(helm: Path, name: str) -> None:
+    values = ("operator.priorityClassName", "history.prometheus.secret", "alerts.slack.secret", "imagePullSecrets[0]")
+    slack = ("alerts.slack.enabled=true", "alerts.slack.channel=#a")
+    more = (*slack, "fullnameOverride=1e3", "prometheusRule.enabled=true")
+    objects = render(helm, *more, *(f"{value}={name}" for value in values))
+    spec = pod_spec(one(objects, "Deployment"))
+    secrets = [volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume]
+    assert [spec["priorityClassName"], *secrets, spec["imagePullSecrets"][0]["name"]] == [name] * 4
+    assert one(objects, "PrometheusRule")["metadata"]["name"] == "1e3"
+
+
 def test_long_release_names_still_fit(helm: Path) -> None:
     for each in render(helm, release="r" * 53, namespace="n" * 63):
         assert len(each["metadata"]["name"]) <= (253 if each["kind"].startswith(("Cluster", "Valid", "Custom")) else 63)

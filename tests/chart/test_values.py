@@ -190,6 +190,7 @@ def test_every_map_of_the_schema_is_closed() -> None:
         ((REPOSITORY, "image.pullPolicy=Sometimes"), "/image/pullPolicy"),
         ((REPOSITORY, "agent.resources.limits.memory=64Mb"), "/agent/resources/limits/memory"),
         ((REPOSITORY, "agent.updateStrategy.maxUnavailable=0"), "/agent/updateStrategy/maxUnavailable"),
+        ((REPOSITORY, "alerts.slack.secret=Slack_Token"), "/alerts/slack/secret"),
         ((REPOSITORY, "agent.enabled=maybe"), "/agent/enabled"),
         ((REPOSITORY, "operator.quietHours=null"), "at '/operator': missing property 'quietHours'"),
         ((REPOSITORY, "crds.keep=null"), "at '/crds': missing property 'keep'"),

@@ -157,14 +157,14 @@ def test_within_the_cooldown_the_last_state_waits(tmp_path: Path) -> None:
     async def scene() -> None:
         with slack_server(spacing=0.0) as slack:
             world = World()
-            async with alerting(world, slack, tmp_path, settings(slack, cooldownMinutes=0.025)) as running:
+            async with alerting(world, slack, tmp_path, settings(slack, cooldownMinutes=0.05)) as running:
                 world.kill()
                 await until(lambda: world.alert().get("told"))
                 for cause in ("Growth", "UnderestimatedLimit", "Growth"):
                     world.change(cause=cause, mechanism=None)
                     await quiet(running, 0.1)
                 assert len(slack.messages) == 1
-                await until(lambda: len(slack.messages) == 2, 5)
+                await until(lambda: len(slack.messages) == 2)
                 await quiet(running)
             assert "Now Growth" in slack.messages[1].words()
             assert len(slack.messages) == 2
