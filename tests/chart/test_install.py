@@ -130,6 +130,26 @@ def test_a_release_is_installed_upgraded_from_the_previous_chart_rolled_back_and
     cluster.did("uninstall", "r1", namespace=space)
 
 
+def test_switches_can_be_turned_on_a_release_that_runs(cluster: Helm) -> None:
+    """What the API server filled in for the one way of roll-out must not be in the way of the other."""
+    space = "turned"
+    cluster.take_kinds("r1", space)
+    both = ("operator.standby=true", "agent.kernelLog=kmsg", "agent.updateStrategy.maxUnavailable=1")
+    words = [word for setting in (REPOSITORY, *both) for word in ("--set", setting)]
+    cluster.did("install", "r1", str(CHART), "--create-namespace", *words, namespace=space)
+
+    def rolled_out() -> str:
+        field = "jsonpath={.spec.replicas} {.spec.strategy.type}"
+        return cluster.server.kubectl("get", "deployment", "r1-memdiag-operator", "-n", space, "-o", field)
+
+    assert rolled_out() == "2 RollingUpdate"
+    cluster.did("upgrade", "r1", str(CHART), "--set", REPOSITORY, namespace=space)
+    assert rolled_out() == "1 Recreate"
+    cluster.did("upgrade", "r1", str(CHART), *words, namespace=space)
+    assert rolled_out() == "2 RollingUpdate"
+    cluster.did("uninstall", "r1", namespace=space)
+
+
 def test_notes_say_what_stays(cluster: Helm) -> None:
     words = ("install", "r1", str(CHART), "--dry-run=client", "--set", REPOSITORY)
     said = cluster.did(*words, namespace="life")
