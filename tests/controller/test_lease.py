@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -95,6 +97,35 @@ async def _a_holder_that_cannot_renew_ends_before_another_may_take_over() -> Non
         await asyncio.wait_for(keeping, 1)
 
 
+async def _a_holder_without_an_answer_ends_before_another_may_take_over() -> None:
+    class Silent(MemoryApi):
+        answers = threading.Event()
+
+        def get(self, path: str, query: object = None) -> JsonObject:
+            self.answers.wait()
+            return super().get(path, query)
+
+    api = Silent()
+    api.answers.set()
+    lease = Lease(api, "memdiag-system", "operator", "a", renew=0.01, duration=0.3)
+    assert await acquired(lease)
+    api.answers.clear()
+    with pytest.raises(LeaseLostError, match="no answer"):
+        await asyncio.wait_for(lease.keep(), 2)
+    api.answers.set()
+
+
+async def _threads_that_all_wait_do_not_cost_the_lease() -> None:
+    busy, loop = threading.Event(), asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    loop.run_in_executor(None, busy.wait)
+    lease = Lease(MemoryApi(), "memdiag-system", "operator", "a", renew=0.01, duration=0.3)
+    assert await acquired(lease, 1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(lease.keep(), 0.5)
+    busy.set()
+
+
 async def _waiting_ends_when_the_operator_is_to_stop() -> None:
     api, clock = MemoryApi(), Clock()
     assert await acquired(candidate(api, "a", clock))
@@ -112,6 +143,8 @@ async def _waiting_ends_when_the_operator_is_to_stop() -> None:
         _a_lease_that_is_renewed_is_never_taken,
         _a_lease_that_is_given_up_is_taken_at_once,
         _a_holder_that_cannot_renew_ends_before_another_may_take_over,
+        _a_holder_without_an_answer_ends_before_another_may_take_over,
+        _threads_that_all_wait_do_not_cost_the_lease,
         _waiting_ends_when_the_operator_is_to_stop,
     ],
 )

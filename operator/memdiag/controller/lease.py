@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from memdiag.kube.api import AlreadyExistsError, Api, ApiError, ConflictError, NotFoundError
@@ -50,6 +51,8 @@ class Lease:
         self._wall = wall
         self._renew = renew
         self._duration = duration
+        # its own: in a storm all other threads wait for the API server
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
         self._seen: tuple[str, float] = ("", clock())
         """The resource version that was seen last, and since when: another's clock is not believed."""
         self.held = False
@@ -60,7 +63,7 @@ class Lease:
         said = False
         while not stop.is_set():
             try:
-                if await asyncio.to_thread(self._try):
+                if await self._asked():
                     self.held = True
                     _log.info("holds lease %s", self._name)
                     return
@@ -76,17 +79,22 @@ class Lease:
 
     async def keep(self) -> None:
         """Renew the Lease until cancelled. Raises LeaseLostError when it is lost."""
-        renewed = self._clock()
+        renewed, most = self._clock(), _GIVE_UP * self._duration / DURATION
         while True:
             await asyncio.sleep(self._renew)
             try:
-                if not await asyncio.to_thread(self._try):
+                if not await asyncio.wait_for(self._asked(), most):
                     raise LeaseLostError(f"another operator took lease {self._name}")
                 renewed = self._clock()
+            except TimeoutError as error:
+                raise LeaseLostError(f"lease {self._name} could not be renewed: no answer") from error
             except ApiError as error:
                 _log.warning("lease %s not renewed: %s", self._name, error)
-                if self._clock() - renewed > _GIVE_UP * self._duration / DURATION:
+                if self._clock() - renewed > most:
                     raise LeaseLostError(f"lease {self._name} could not be renewed: {error}") from error
+
+    async def _asked(self) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._try)
 
     def age(self) -> float:
         """Return the seconds since the API server last answered."""
