@@ -31,6 +31,12 @@ def test_names_sizes_and_ids() -> None:
     assert container.restarts_before(identity(2)) is None
 
 
+def test_an_image_without_end_is_not_kept() -> None:
+    pod = _pod()
+    pod["spec"]["containers"][0]["image"] = "example.org/" + "x" * 2**20
+    assert len(project(pod).containers[0].image or "") == 512
+
+
 def test_limits_in_force_are_those_of_the_status() -> None:
     status = {**running("app", identity(1)), "resources": {"limits": {"memory": "256Mi"}}}
     (container,) = project(_pod(status={"containerStatuses": [status]})).containers

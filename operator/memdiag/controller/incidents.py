@@ -219,7 +219,7 @@ def common(pod: Pod, resolved: Resolved, workload: Workload, container_id: str) 
         "container_id": container_id,
         "restart_count": resolved.restarts,
         "workload": WorkloadReference(api_version=workload.api_version, kind=workload.kind, name=workload.name),
-        "image": None if container is None or container.image is None else container.image[:512],
+        "image": None if container is None else container.image,
         "revision": pod.revision,
         "limits": _in_force(container),
         "heap_settings": _heap_settings(container),

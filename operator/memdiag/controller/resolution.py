@@ -34,7 +34,7 @@ class Facts:
 def facts_of(pod: Pod, container: Container) -> Facts:
     """Return how a container runs now."""
     limit = None if container.limit is None else format_bytes(container.limit)
-    return Facts(limit, None if container.image is None else container.image[:512], pod.revision)
+    return Facts(limit, container.image, pod.revision)
 
 
 def counts(pod: Pod) -> bool:

@@ -19,6 +19,8 @@ REQUEST_TIMEOUT = (5.0, 20.0)
 """Seconds to connect, and to wait for the next byte."""
 PAGE = 100
 """Objects of a list at once: in memory they are thrice as large as on the way, and the heap keeps its largest size."""
+MOST_PAGE_BYTES = 8 * 2**20
+"""Of a page: one that is longer is asked for again with fewer objects. Anybody may make objects of a megabyte each."""
 _CONNECTIONS = 32
 """More than there are threads: one that is given back to a full pool is closed, and its next use begins with TLS."""
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
@@ -47,6 +49,10 @@ class TransientError(ApiError):
 
 class PermanentError(ApiError):
     """Trying the same again will not help."""
+
+
+class TooLongError(PermanentError):
+    """The answer is longer than is read."""
 
 
 class NotFoundError(PermanentError):
@@ -197,10 +203,14 @@ class HttpApi:
             raise TransientError(f"{what}: {error}") from error
         return response
 
-    def _json(self, method: str, path: str, **how: Any) -> JsonObject:
+    def _json(self, method: str, path: str, most: int | None = None, **how: Any) -> JsonObject:
         response = self._send(method, path, **how)
         try:
-            answer = json.loads(response.read())
+            body = response.read(None if most is None else most + 1)
+            if most is not None and len(body) > most:
+                response.close()
+                raise TooLongError(f"{method} {path}: the answer is longer than {most // 2**20} MiB")
+            answer = json.loads(body)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise TransientError(f"{method} {path}: broken answer: {error}") from error
         finally:
@@ -250,11 +260,17 @@ class HttpApi:
         return self._pages(path, {}, accept=_METADATA_LIST)
 
     def _pages(self, path: str, query: Mapping[str, str], **how: Any) -> Iterator[JsonObject]:
-        token = ""
+        token, whole = "", int(query.get("limit", PAGE))
+        limit = whole
         while True:
-            asked = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
-            page = self._json("GET", path, query=asked, **how)
+            asked = {**query, "limit": str(limit), **({"continue": token} if token else {})}
+            try:
+                page = self._json("GET", path, most=MOST_PAGE_BYTES if limit > 1 else None, query=asked, **how)
+            except TooLongError:
+                limit = max(limit // 4, 1)
+                continue
             yield page
+            limit = min(limit * 2, whole)
             token = str(page.get("metadata", {}).get("continue") or "")
             if not token:
                 return

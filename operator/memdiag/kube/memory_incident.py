@@ -38,6 +38,7 @@ from memdiag.kube.fields import (
 from memdiag.model.kill import Constraint, KillKind, LimitHit
 from memdiag.model.report import MOST_ANCESTORS, MOST_SHARES
 
+LONGEST_IMAGE = 512
 LONGEST_STATUS_REASON = 256
 MOST_LATE = 4
 MOST_MISSING = 24
@@ -137,7 +138,7 @@ class MemoryIncidentSpec(Shape):
     restart_count: Count | None = None
     """Restarts before this run."""
     workload: WorkloadReference | None = None
-    image: Annotated[str, Field(max_length=512)] | None = None
+    image: Annotated[str, Field(max_length=LONGEST_IMAGE)] | None = None
     revision: Annotated[str, Field(max_length=63)] | None = None
     """The pod template's hash: the same for all pods of one revision."""
     node: ObjectName | None = None

@@ -9,7 +9,7 @@ from sys import intern
 from typing import Any
 
 from memdiag.kube.fields import MOST_HEAP_SETTINGS
-from memdiag.kube.memory_incident import Role
+from memdiag.kube.memory_incident import LONGEST_IMAGE, Role
 from memdiag.model.quantity import parse_bytes
 from memdiag.model.runtime import heap_settings, holds_heap_settings
 
@@ -162,7 +162,7 @@ def _container(spec: Mapping[str, Any], status: Mapping[str, Any], role: Role) -
     return Container(
         name=intern(spec["name"]),
         role=role,
-        image=intern(image) if image else None,
+        image=intern(image[:LONGEST_IMAGE]) if image else None,
         limit=_in_force(status, spec, "limits"),
         request=_in_force(status, spec, "requests"),
         container_id=runtime_id(status.get("containerID")),
