@@ -34,12 +34,21 @@ def test_everything_can_be_said() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--keep-per-workload", "201"), ("--keep-in-cluster", "0"), ("--quiet-hours", "-1"), ("--quiet-hours", "x")],
+    [
+        ("--keep-per-workload", "201"),
+        ("--keep-in-cluster", "0"),
+        ("--keep-in-cluster", "many"),
+        ("--quiet-hours", "-1"),
+        ("--quiet-hours", "x"),
+        ("--health-port", "70000"),
+    ],
 )
 def test_nonsense_is_refused(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed(*words)
-    assert words[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words[0] in said
+    assert f"{words[1]} is no" in said
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _number(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is not between {least} and {most}")
-        return value
+        if not (text.isdecimal() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text} is no whole number between {least} and {most}")
+        return int(text)
 
     return read
 
@@ -78,7 +77,10 @@ def url(text: str) -> str:
 
 
 def _hours(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 24 * 365:
         raise argparse.ArgumentTypeError(f"{text} is no number of hours between 0 and a year")
     return value
@@ -96,7 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--health-port",
-        type=int,
+        type=_number(1, 65535),
         metavar="PORT",
         help="serve /healthz, /readyz and /metrics there (default: do not)",
     )
