@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from memdiag.controller.diagnoser import subject_of
+from memdiag.controller.options import Keep
+from memdiag.controller.upkeep import Upkeep
+from memdiag.controller.workloads import Workloads
+from memdiag.kube.api import PermanentError
 from memdiag.kube.kinds import DIAGNOSIS, REPORT
 from memdiag.model.report import FoldedKills
 from tests.controller.shop import NOW, Shop, until
-from tests.controller.support import OWN_NAMESPACE, identity, pod_object, report, report_object, running
+from tests.controller.support import OWN_NAMESPACE, MemoryApi, identity, pod_object, report, report_object, running
 
 
 def test_workloads_and_containers_whose_names_read_alike_have_a_diagnosis_each() -> None:
@@ -76,3 +80,41 @@ def test_what_another_version_wrote_or_a_node_made_up_does_not_stop_the_count() 
     asyncio.run(scene())
     assert shop.total == 2**53 - 1
     assert "mechanism" not in shop.api.objects[path]["status"]
+
+
+class Policy(MemoryApi):
+    """Lets no incident go."""
+
+    def delete(self, path: str, version: str | None = None) -> None:
+        if "/memoryincidents/" in path:
+            raise PermanentError(f"{path}: denied by a policy", 403)
+        super().delete(path, version)
+
+
+def test_a_policy_that_lets_no_incident_go_does_not_hold_reports_and_the_loop_up() -> None:
+    shop = Shop(Policy())
+    shop.diagnoser.keep = 1
+    shop.pod(running("app", identity(1)))
+
+    async def scene() -> None:
+        async with shop.at_work():
+            for number in range(1, 4):
+                shop.report(number)
+                await until(shop.done)
+
+    asyncio.run(scene())
+    assert (shop.total, len(shop.incidents)) == (3, 3)
+    for place, item in enumerate(shop.incidents):
+        item["metadata"]["creationTimestamp"] = f"2023-11-14T22:13:2{place}Z"
+    for item in shop.named("memorydiagnoses"):
+        item["metadata"]["creationTimestamp"] = "2023-11-14T22:13:20Z"
+    clock = [NOW + 60]
+    keep = Keep(workload=1, namespace=1, cluster=1)
+    upkeep = Upkeep(
+        shop.api, shop.diagnoser, Workloads(shop.api), list, shop.metrics,
+        keep=keep, quiet_hours=1, wall=lambda: clock[0],
+    )  # fmt: skip
+    assert upkeep.once() == []
+    clock[0] += 15 * 24 * 3600
+    upkeep.once()
+    assert shop.named("memorydiagnoses") == []

@@ -205,16 +205,21 @@ class Upkeep:
     def _forget(self, seen: _Seen, incidents: list[Stub]) -> None:
         """Delete outlived diagnoses with their incidents, which `incidents` then lacks."""
         for old in seen.outlived:
-            try:
-                self._api.delete(DIAGNOSIS.path(old.namespace, old.name), old.version)
-            except ConflictError as error:
-                _log.info("diagnosis changed meanwhile, it is kept: %s", error)
+            if not self._delete(DIAGNOSIS.path(old.namespace, old.name), Retention.AGE, old.version):
                 continue
-            self._metrics.retention.labels(Retention.AGE).inc()
             for one in [one for one in incidents if one.namespace == old.namespace and one.name in old.counted]:
-                self._api.delete(INCIDENT.path(one.namespace, one.name))
-                self._metrics.retention.labels(Retention.AGE).inc()
+                self._delete(INCIDENT.path(one.namespace, one.name), Retention.AGE)
                 incidents.remove(one)
+
+    def _delete(self, path: str, bound: Retention, version: str | None = None) -> bool:
+        """Delete an object, and say False when it is kept: it changed, or somebody's policy does not let it go."""
+        try:
+            self._api.delete(path, version)
+        except (ConflictError, PermanentError) as error:
+            _log.warning("not deleted: %s", error)
+            return False
+        self._metrics.retention.labels(bound).inc()
+        return True
 
     def _prune(self, seen: _Seen, incidents: list[Stub]) -> None:
         old = self._wall() - _NOBODYS
@@ -225,8 +230,7 @@ class Upkeep:
             or ((one.namespace, one.diagnosis) not in seen.labels and one.created < old)
         )
         for one, bound in list(surplus(incidents, self._keep, settled)):
-            self._api.delete(INCIDENT.path(one.namespace, one.name))
-            self._metrics.retention.labels(bound).inc()
+            self._delete(INCIDENT.path(one.namespace, one.name), bound)
 
     def _lost(self, seen: _Seen, incidents: Sequence[Stub]) -> list[Subject]:
         """Return the subjects of incidents that nobody counted: the operator ended between writing and counting them.
