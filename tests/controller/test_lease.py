@@ -108,7 +108,7 @@ async def _a_holder_without_an_answer_ends_before_another_may_take_over() -> Non
     api = Silent()
     api.answers.set()
     lease = Lease(api, "memdiag-system", "operator", "a", renew=0.01, duration=0.3)
-    assert await acquired(lease)
+    assert await acquired(lease, 1)
     api.answers.clear()
     with pytest.raises(LeaseLostError, match="no answer"):
         await asyncio.wait_for(lease.keep(), 2)
@@ -119,10 +119,10 @@ async def _threads_that_all_wait_do_not_cost_the_lease() -> None:
     busy, loop = threading.Event(), asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(1))
     loop.run_in_executor(None, busy.wait)
-    lease = Lease(MemoryApi(), "memdiag-system", "operator", "a", renew=0.01, duration=0.3)
+    lease = Lease(MemoryApi(), "memdiag-system", "operator", "a", renew=0.01, duration=3)
     assert await acquired(lease, 1)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(lease.keep(), 0.5)
+        await asyncio.wait_for(lease.keep(), 2.3)
     busy.set()
 
 

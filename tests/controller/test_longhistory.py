@@ -244,6 +244,14 @@ def test_what_is_kept_takes_little_memory_and_goes_with_its_time() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("size", [1e30, -5.0])
+def test_a_size_that_no_container_has_is_kept_as_the_nearest(size: float) -> None:
+    asks = reader(Store([usage("web-1", 1, NOW - 10 * STEP, [7.0, size])]), Time())
+    asks.of(WEB)
+    (again,) = asks.of(WEB).pods["web-1"]
+    assert values(again) == [7, 2**63 - 1 if size > 0 else 0]
+
+
 def test_more_pods_than_live_now_are_asked_for_at_a_longer_step() -> None:
     class Long(Store):
         def over(self, query: str, start: float, end: float, step: int) -> list[Series]:

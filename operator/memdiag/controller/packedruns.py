@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from memdiag.model.trace import Level, Limit, Run, Sample
 
 _UNKNOWN, _NONE = -1, -2
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ def packed(run: Run) -> PackedRun:
     return PackedRun(
         replace(run, samples=()),
         array("d", (sample.t for sample in run.samples)),
-        array("q", (_UNKNOWN if sample.level.current is None else sample.level.current for sample in run.samples)),
+        array("q", (_size(sample.level.current) for sample in run.samples)),
         array("q", (_number(sample.level.max) for sample in run.samples)),
     )
 
@@ -41,10 +42,12 @@ def unpacked(kept: PackedRun) -> Run:
     return replace(kept.head, samples=samples)
 
 
+def _size(size: int | None) -> int:
+    return _UNKNOWN if size is None else min(max(size, 0), _LARGEST)
+
+
 def _number(limit: Limit) -> int:
-    if limit is None:
-        return _UNKNOWN
-    return limit if isinstance(limit, int) else _NONE
+    return _size(limit) if limit is None or isinstance(limit, int) else _NONE
 
 
 def _limit(number: int) -> Limit:
