@@ -129,6 +129,16 @@ def test_a_swallowed_report_goes_to_the_only_container_it_fits() -> None:
     assert (kill.container_id, kill.report.victims[0].pid) == (A, 77)
 
 
+def test_what_the_rings_turn_left_of_an_old_report_is_no_word_of_a_new_kill() -> None:
+    """The head of a group's report was overwritten, so that its last victim's line stands alone."""
+    scene = Scene()
+    scene.rise(A, by=3, groups=1)
+    assert len(scene.take(report(time=30.0, events=3, victims=3))) == 1
+    scene.rise(B)
+    (kill,) = scene.take(swallowed(pid=7))
+    assert (kill.container_id, kill.report.victims) == (B, ())
+
+
 def test_swallowed_reports_that_fit_several_containers_are_not_guessed() -> None:
     scene = Scene()
     scene.rise(A)

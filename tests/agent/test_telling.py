@@ -62,6 +62,7 @@ def test_a_folder_that_takes_nothing_delays_kills_and_loses_none(
 ) -> None:
     folder, away = node.state / "spool", node.state / "away"
     folder.rename(away)
+    folder.write_text("no folder")
     for name in (A, B):
         node.teller.take(killed(node, name, NOW), NOW, found_late=False)
     node.end(B, NOW + 0.1)
@@ -69,7 +70,8 @@ def test_a_folder_that_takes_nothing_delays_kills_and_loses_none(
         node.teller.advance(NOW + FATE_SECONDS + step / 100)
     attempts = capsys.readouterr().err.count("report not stored")
     assert attempts == 1, "once a second, not for each kill and each event"
-    away.rename(folder)
+    assert node.teller.oldest_age(NOW + 60 + FATE_SECONDS) == pytest.approx(60.0), "it shows in the agent's health"
+    folder.unlink()  # it is made anew
     assert node.teller.next_deadline is not None
     node.turn(node.teller.next_deadline)
     assert told_of(node) == [A, B]

@@ -7,6 +7,7 @@ kill is one report, however many processes its group had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -107,6 +108,8 @@ class Detector:
         self.pods: dict[str, PodCount] = {}
         self.ancestors: dict[str, Count] = {}
         self._seen: dict[Key, int] = dict(seen or {})
+        self._newest = max((time for time, _ in self._seen if time is not None), default=-math.inf)
+        """The newest kill of the log that was told, seconds since boot."""
         self.accounted = 0
         """Steps of oom_kill in pods that kills account for, since this was made."""
 
@@ -163,10 +166,15 @@ class Detector:
         """
         kills: list[Kill] = []
         loose: list[OomReport] = []
+        newest = self._newest
         for report in self.fresh(reports):
             whose = self.whose(report, owner)
             if whose is None and report.task_memcg is None:
-                loose.append(report)
+                # The log grows at its end: an older line is what the ring's turn left of a report that was told.
+                if report.time is None or report.time > newest:
+                    loose.append(report)
+                else:
+                    self._saw(report)
             elif (kill := self._from_log(report, whose)) is not None:
                 kills.append(kill)
         if final:
@@ -193,6 +201,7 @@ class Detector:
             return events
         before = self._seen.get(key, 0)
         self._seen[key] = events
+        self._newest = max(self._newest, report.time if report.time is not None else -math.inf)
         if len(self._seen) > MOST_SEEN:
             del self._seen[next(iter(self._seen))]
         return events - before

@@ -118,9 +118,11 @@ class Agent:
     def signals(self) -> Signals:
         """Return what health is judged by."""
         waiting, size = self._spool.size()
+        now = self._wall()
+        ages = (self._spool.oldest_age(now), self._teller.oldest_age(now))
         return Signals(
             last_sample=None if self._last_sample is None else time.monotonic() - self._last_sample,
-            oldest_report=self._spool.oldest_age(self._wall()),
+            oldest_report=max((age for age in ages if age is not None), default=None),
             last_delivery_turn=None,
             containers=sum(len(pod.containers) for pod in list(self._node.pods.values())),
             kernel_log=self._log_missing,

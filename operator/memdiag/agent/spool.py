@@ -89,6 +89,7 @@ class Spool:
         name = str(report["metadata"]["name"])
         data = json.dumps(report, separators=(",", ":")).encode("ascii")
         with self._lock:
+            self._folder.mkdir(exist_ok=True)  # somebody may have emptied the state folder
             durable.replace(self._folder / f"{name}.json", [data])
             self._waiting[name] = time.time()
             self._sizes[name] = len(data)

@@ -101,6 +101,10 @@ class Teller:
         """Whether some kill waits for its container's fate."""
         return bool(self._pending)
 
+    def oldest_age(self, now: float) -> float | None:
+        """Return for how many seconds the longest pending kill is due, None when none is: its disk takes nothing."""
+        return max((now - pending.deadline for pending in self._pending if now > pending.deadline), default=None)
+
     def take(
         self, kills: Sequence[Kill], now: float, *, found_late: bool, missing: tuple[str, ...] = (), since: float = 0.0
     ) -> None:
