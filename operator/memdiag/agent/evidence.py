@@ -75,11 +75,13 @@ def fit(runs: Sequence[tuple[HistoryRun, Sequence[Sample]]], most: int = MOST_HI
             victim = chosen[-1]
             table = [(run, _thinned(run, samples, finest * _OTHERS)) for run, samples in chosen[:-1]]
             table.append((victim[0], _thinned(victim[0], victim[1], finest)))
+            finest = finest * 2 or 1.0
+            if 2 * sum(len(samples) for _, samples in table) > LONGEST_COLUMN + 1:
+                continue  # a row takes two characters of each column, at the least
             history = encode(table)
             sizes = [len(text) for text in history.columns.values()]
             if max(sizes, default=0) <= LONGEST_COLUMN and sum(sizes) <= most:
                 return history
-            finest = finest * 2 or 1.0
         if len(chosen) == 1:
             break
         chosen = chosen[1:]
