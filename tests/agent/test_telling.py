@@ -93,3 +93,28 @@ def test_on_a_slow_disk_a_turn_ends_after_a_second(node: FileNode) -> None:
     node.restart(NOW + 5)
     node.turn(NOW + 6)
     assert node.told(A) == 4
+
+
+def test_what_the_counters_told_is_not_told_again_when_the_log_can_be_read(node: FileNode) -> None:
+    """As after `agent.kernelLog` was `none`, or the capability was missing, and the ring still holds those kills."""
+
+    def logged(since: float) -> OomReport:
+        path = f"{PARENT}/{A}"
+        return OomReport(
+            time=since, constraint=Constraint.MEMCG, oom_memcg=path, task_memcg=path, group_kill=False,
+            victims=(Victim(int(since)),), lines=("Killed process",), kill_events=1,
+        )  # fmt: skip
+
+    node.rise(A, 2)
+    node.restart(NOW + 30)
+    node.turn(NOW + 31)
+    node.rise(A)
+    for _ in range(2):
+        node.stop()
+        node.start(NOW + 60)
+        log = [logged(10.0), logged(20.0), logged(50.0)]
+        node.detector.hush(log, lambda _pid: None, lambda name, since: node.ledger.told_blind(name, NOW + since))
+        node.teller.take(node.detector.take(log, lambda _pid: None, final=True), NOW + 60, found_late=True)
+        node.turn(NOW + 61)
+        assert node.told(A) == 3
+    assert [spec["kill"].get("victims") for spec in node.specs(A)] == [None, None, [{"pid": 50}]]

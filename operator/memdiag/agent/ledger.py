@@ -71,6 +71,12 @@ class _Known:
 
     ordinal: int = 0
     told: int = 0
+    blind: int = 0
+    """Kills that only the counters told of."""
+    blind_time: float = 0.0
+    """When the newest of them was told, Unix seconds."""
+    spoken: int = 0
+    """Of these, kills that this life of the agent has found in the log."""
 
 
 def _keep_newest(mapping: dict[_K, _V]) -> None:
@@ -142,6 +148,17 @@ class Ledger:
         """Return how far a container's own counter is accounted for."""
         known = self._known.get(container_id)
         return 0 if known is None else known.told
+
+    def told_blind(self, container_id: str, time: float) -> bool:
+        """Return whether a kill at a time (Unix seconds) that the log shows now was told by the counters, and count it.
+
+        Where the log was refused before and is not any more, it shows kills that were told without its words.
+        """
+        known = self._known.get(container_id)
+        if known is None or known.spoken >= known.blind or time > known.blind_time:
+            return False
+        known.spoken += 1
+        return True
 
     def next_ordinal(self, container_id: str) -> int:
         """Return the number of a container's next kill, from 1, and take it."""
@@ -249,7 +266,14 @@ class Ledger:
         for uid, told in self.pod_told.items():
             yield {"is": "pod", "pod": uid, "told": told}
         for identity, known in self._known.items():
-            yield {"is": "container", "id": identity, "ordinal": known.ordinal, "told": known.told}
+            yield {
+                "is": "container",
+                "id": identity,
+                "ordinal": known.ordinal,
+                "told": known.told,
+                "blind": known.blind,
+                "blindTime": known.blind_time,
+            }
         keys = list(self.seen.items())
         for start in range(0, len(keys), _KEYS_A_LINE):
             yield {"is": "keys", "keys": keys[start : start + _KEYS_A_LINE]}
@@ -319,7 +343,9 @@ class Ledger:
 
     def _read_container(self, boot: str, pairs: dict[str, Any]) -> None:
         if boot == self._boot_id:
-            self._known[str(pairs["id"])] = _Known(int(pairs["ordinal"]), int(pairs["told"]))
+            self._known[str(pairs["id"])] = _Known(
+                int(pairs["ordinal"]), int(pairs["told"]), int(pairs["blind"]), float(pairs["blindTime"])
+            )
 
     def _read_keys(self, boot: str, pairs: dict[str, Any]) -> None:
         if boot == self._boot_id:
@@ -366,6 +392,8 @@ class Ledger:
         self._known[entry.container_id] = known
         if entry.key is not None:
             self.seen[entry.key] = entry.events
+        else:
+            known.blind, known.blind_time = known.blind + entry.kills, max(known.blind_time, entry.time)
         self.pod_told.pop(entry.pod_uid, None)
         self.pod_told[entry.pod_uid] = entry.pod_told
         _keep_newest(self._known)

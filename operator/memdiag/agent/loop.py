@@ -155,7 +155,13 @@ class Agent:
         self._node.rescan(now)
         self._pids.refresh()
         self._node_kills = self._sampler.node_kills()
-        late = self._detector.take(self._reports(), self._pids.owner, final=True)
+        reports = self._reports()
+        self._detector.hush(
+            reports,
+            self._pids.owner,
+            lambda container_id, since_boot: self._ledger.told_blind(container_id, self._wall_of(since_boot)),
+        )
+        late = self._detector.take(reports, self._pids.owner, final=True)
         for counts in self._detector.pods.values():
             counts.told = min(counts.told, counts.kills)
         self._node.first_scan = False
