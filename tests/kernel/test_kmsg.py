@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memdiag.kernel.klog import KMSG_REFUSED, KernelLog, split_records
+from memdiag.kernel.klog import KMSG_REFUSED, LARGEST_RING, KernelLog, split_records
 from memdiag.kernel.kmsg import as_line, kmsg_transport
 from tests.kernel.recordings import NAMES, unpacked
 
@@ -43,3 +43,13 @@ def test_the_whole_ring_is_read_record_by_record(tmp_path: Path) -> None:
     finally:
         os.close(writer)
     assert [record.text for record in found.records] == ["one"]
+
+
+def test_of_a_large_ring_the_newest_records_are_read(tmp_path: Path) -> None:
+    device = tmp_path / "kmsg"
+    with device.open("wb") as file:
+        for number in range(1, 701):
+            file.write(f"3,{number},{number}000000,-;{number} ".encode().ljust(8191, b"x") + b"\n")
+    found = KernelLog(kmsg_transport(str(device))).read().records
+    assert [record.time for record in found[-1:]] == [700.0]
+    assert 0.99 * LARGEST_RING < sum(len(record.text) for record in found) <= LARGEST_RING

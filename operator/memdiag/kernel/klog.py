@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _READ_ALL = 3
 _SIZE_BUFFER = 10
-_LARGEST_BUFFER = 4 * 2**20
+LARGEST_RING = 4 * 2**20
 """Bytes of the newest records of a larger ring: as text and as records they take several times as much memory."""
 _REMEMBERED = 4
 _FIRST_USER_PRIORITY = 8
@@ -67,7 +67,7 @@ def syslog_transport() -> bytes:
     size = libc.klogctl(_SIZE_BUFFER, None, 0)
     if size < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    buffer = ctypes.create_string_buffer(min(size, _LARGEST_BUFFER))
+    buffer = ctypes.create_string_buffer(min(size, LARGEST_RING))
     count = libc.klogctl(_READ_ALL, buffer, len(buffer))
     if count < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

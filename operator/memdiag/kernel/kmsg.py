@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections import deque
 
-from memdiag.kernel.klog import Transport
+from memdiag.kernel.klog import LARGEST_RING, Transport
 
 DEVICE = "/dev/kmsg"
 _RECORD = 8192
@@ -33,7 +34,8 @@ def kmsg_transport(device: str = DEVICE) -> Transport:
     """Return a reader of the whole ring. It raises OSError when the device cannot be opened or read."""
 
     def read() -> bytes:
-        lines: list[bytes] = []
+        lines: deque[bytes] = deque()
+        size = 0
         descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             for _ in range(MOST_RECORDS):
@@ -50,6 +52,9 @@ def kmsg_transport(device: str = DEVICE) -> Transport:
                 line = as_line(record)
                 if line is not None:
                     lines.append(line)
+                    size += len(line)
+                while size > LARGEST_RING:
+                    size -= len(lines.popleft())
         finally:
             os.close(descriptor)
         return b"".join(lines)
