@@ -80,3 +80,12 @@ def test_an_agent_that_starts_on_a_full_disk_knows_what_was_told(
     again = Ledger(path, BOOT)
     assert again.next_ordinal(ID) == 21
     again.close()
+
+
+def test_a_line_that_an_older_agent_wrote_counts(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    path.write_text(f'{{"boot":"{BOOT}","is":"container","id":"{ID}","ordinal":7,"told":9}}\n')
+    ledger = Ledger(path, BOOT)
+    assert (ledger.next_ordinal(ID), ledger.leaf_told(ID)) == (8, 9)
+    assert not ledger.told_blind(ID, 1.0)
+    ledger.close()

@@ -344,7 +344,7 @@ class Ledger:
     def _read_container(self, boot: str, pairs: dict[str, Any]) -> None:
         if boot == self._boot_id:
             self._known[str(pairs["id"])] = _Known(
-                int(pairs["ordinal"]), int(pairs["told"]), int(pairs["blind"]), float(pairs["blindTime"])
+                int(pairs["ordinal"]), int(pairs["told"]), int(pairs.get("blind", 0)), float(pairs.get("blindTime", 0))
             )
 
     def _read_keys(self, boot: str, pairs: dict[str, Any]) -> None:
