@@ -14,6 +14,7 @@ from memdiag.cli.show import shown
 from memdiag.cli.target import Refused, Target
 from memdiag.cli.trace import exported, numbered
 from memdiag.kube.kinds import DIAGNOSIS
+from memdiag.model.tracefile import parse
 from tests.cli.shop import World, said, stock
 from tests.controller.support import MIB
 
@@ -119,3 +120,10 @@ def test_an_export_needs_an_incident(tmp_path: Path) -> None:
 def test_files_of_other_pods_are_numbered() -> None:
     assert [numbered("x/a.jsonl.gz", number) for number in (1, 2)] == ["x/a.jsonl.gz", "x/a.2.jsonl.gz"]
     assert numbered("trace", 3) == "trace.3"
+
+
+def test_what_is_left_out_of_the_standard_output_is_said(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(exported, target, LEAK, "-o", "-") == 0
+    captured = capsys.readouterr()
+    assert parse(captured.out.splitlines(), "-").pod == "checkout-abc-x7k20"
+    assert captured.err == "1 other pod is left out, as only a file has others beside it: -o FILE\n"

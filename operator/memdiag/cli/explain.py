@@ -27,8 +27,8 @@ MOST_SHOWN = 10
 LONGEST_SHOWN = 5000
 
 _EXAMPLE = """
-The log may be dmesg's with or without human times, journalctl's, a /dev/kmsg dump, a syslog file or bare text; .gz is
-read as well. For example:
+The log may be dmesg's with or without human times, talosctl's, journalctl's, a /dev/kmsg dump, a syslog file or bare
+text; .gz is read as well. For example:
 
   dmesg | memdiag explain -
   journalctl -k | memdiag explain -

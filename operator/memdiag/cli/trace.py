@@ -62,6 +62,9 @@ def exported(arguments: argparse.Namespace, target: Target) -> int:
     first, *others = traces(found.namespace, incidents)
     _write(arguments.output, first)
     if arguments.output == "-":
+        if others:
+            pods = "1 other pod is" if len(others) == 1 else f"{len(others)} other pods are"
+            print(f"{pods} left out, as only a file has others beside it: -o FILE", file=sys.stderr)
         return 0
     names = [arguments.output]
     for number, trace in enumerate(others, 2):
