@@ -69,6 +69,14 @@ def delegated(*words: str) -> dict[str, Any]:
     }
 
 
+def full(*words: str) -> dict[str, Any]:
+    """Run it with a trace on a file system that has room for a few of its lines."""
+    folder = Path("small")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)], check=True)
+    return done("--record", str(folder / "a.jsonl"), *words)
+
+
 def main() -> None:
     work = Path(sys.argv[1])
     os.chdir(work)
@@ -85,6 +93,7 @@ def main() -> None:
         "tiny": done("--memory", "1Mi", *faster, "--", python, "-c", LEAK),
         "stopped": stopped("--memory", "64Mi", *faster, "--", python, "-c", WAITS),
         "unprivileged": unprivileged("--memory", "64Mi", "--", "true"),
+        "full": full("--memory", "64Mi", "--interval", "0.02", "--", "sh", "-c", "sleep 1; exit 5"),
         "delegated": delegated("--memory", "64Mi", *faster, "--", "sh", "-c", "exit 4"),
     }
     (work / "result.json").write_text(json.dumps(found))

@@ -153,6 +153,11 @@ class TestOnTheKernel:
         assert "NotKernelOOM" not in result["tiny"]["error"]
         assert "Traceback" not in result["tiny"]["error"]
 
+    def test_a_full_disk_ends_the_trace_and_not_the_command(self, result: dict[str, Any]) -> None:
+        assert result["full"]["status"] == 5
+        assert result["full"]["error"].count("small/a.jsonl: No space left on device: the trace ends there") == 1
+        assert "nothing was killed" in result["full"]["error"]
+
     def test_signals_are_passed_on(self, result: dict[str, Any]) -> None:
         assert (result["stopped"]["status"], result["stopped"]["out"]) == (7, "up\n")
 

@@ -166,9 +166,15 @@ class _Runs:
     def _write(self, file: IO[str] | None, pairs: dict[str, Any]) -> None:
         text = dump(pairs)
         self.lines.append(text)
-        if file is not None:
+        if file is None or file.closed:
+            return
+        try:
             file.write(text)
             file.flush()
+        except OSError as error:  # a full disk is no reason to end the command, or to say nothing of it
+            with contextlib.suppress(OSError):
+                file.close()
+            print(f"memdiag run: --record {file.name}: {error.strerror}: the trace ends there", file=sys.stderr)
 
     def live(self, parent: scope.Parent, file: IO[str] | None) -> int:
         """Run it as often as is asked; return the last exit status. Raises ScopeError."""
