@@ -81,6 +81,7 @@ FORMS: dict[str, tuple[Callable[[Record], str], bool, bool]] = {
         True,
         True,
     ),
+    "syslog(2), indented by who copied it": (lambda r: f"  <6>[{r.time:12.6f}] {r.text}", True, False),
     "dmesg, indented by who copied it": (lambda r: f"\t    [{r.time:12.6f}] {r.text}", True, False),
 }
 

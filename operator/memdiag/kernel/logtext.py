@@ -29,7 +29,7 @@ _DELTA = r"(?: *< *\d{1,12}\.\d{1,9}>)?"
 _KMSG = re.compile(r"(\d{1,10}),\d{1,20},(\d{1,18}),[^;]{0,256};", re.ASCII)
 _KMSG_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
-_LEVEL = re.compile(rb"<\d{1,10}>")
+_LEVEL = re.compile(rb"[ \t]*(?=<\d{1,10}>)")
 _FACILITIES = "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]"
 _DECODED = re.compile(rf"(?:\S{{1,255}}: +)?({_FACILITIES}) *: *[a-z]{{3,7}} *: ")
 _UPTIME = re.compile(rf"\[ *(\d{{1,12}}\.\d{{1,9}}){_DELTA}\](?: ?\[ *[TC]\d{{1,10}}\])? ?", re.ASCII)
@@ -172,9 +172,9 @@ class LogText:
                 self.kernel += 1
                 yield from self._kmsg(line[len(kmsg.group().encode()) :], int(kmsg.group(2)) / 1e6)
             return
-        if _LEVEL.match(line):
+        if level := _LEVEL.match(line):
             self.recognised += 1
-            for record in split_records(line):
+            for record in split_records(line[level.end() :]):
                 yield from self._stamped(record) if record.time is None else self._own(record, Stamp())
             return
         text = _unindented(text)
