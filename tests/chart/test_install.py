@@ -157,6 +157,9 @@ def test_notes_say_what_stays(cluster: Helm) -> None:
     assert "/var/lib/memdiag on each node" in said
     bare = ("--set", "crds.keep=false", "--set", "agent.enabled=false")
     assert "  - nothing\n" in cluster.did(*words, *bare, namespace="life")
+    said = cluster.did(*words, *bare, "--set", "crds.enabled=false", namespace="life")
+    assert "  - the kinds, which this release did not install\n" in said
+    assert "  - nothing\n" not in said
 
 
 def test_a_second_release_is_refused_with_the_reason_and_the_way_out(cluster: Helm) -> None:
