@@ -11,7 +11,7 @@ import pytest
 from memdiag.cli.main import main
 from memdiag.cli.record import Recorder, below, record
 from memdiag.kernel.klog import KernelLog
-from memdiag.kernel.reader import CgroupReader
+from memdiag.kernel.reader import CgroupGoneError, CgroupReader
 from memdiag.model.trace import Level
 from memdiag.model.tracefile import parse
 
@@ -134,6 +134,21 @@ def test_a_run_that_ends_by_itself(tmp_path: Path) -> None:
     cgroup = Cgroup(tmp_path)
     lines = cgroup.trace(lambda: cgroup.write(kills=0, populated=0))
     assert lines[-1]["killed"] is False
+
+
+class Gone(CgroupReader):
+    """A cgroup that was removed after it was opened."""
+
+    def light(self) -> Level:
+        raise CgroupGoneError(self.path)
+
+
+def test_a_cgroup_that_goes_before_its_first_reading_ended_nobody_knows_how(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    recorder = Recorder(Gone(str(tmp_path)), "/app", "/none", KernelLog(KILL_LINES.encode))
+    assert record(recorder, lines.append, 1.0, lambda _seconds: True) == 0
+    assert kinds(lines) == ["header", "run_started", "run_ended"]
+    assert lines[-1].get("killed") is None
 
 
 def test_unusable_input_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

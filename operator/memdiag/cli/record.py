@@ -181,8 +181,12 @@ def record(
     recorder: Recorder, write: Callable[[dict[str, Any]], None], interval: float, wait: Callable[[float], bool]
 ) -> int:
     """Sample until the cgroup is gone or empty, or `wait` returns True; returns the number of samples."""
-    for line in recorder.begin():
-        write(line)
+    try:
+        for line in recorder.begin():
+            write(line)
+    except CgroupGoneError:  # it went between the look whether it is there and the first reading: how is not known
+        write(recorder.end(Level(), None, counted=False))
+        return 0
     last, count = Level(), 0
     while True:
         try:
