@@ -184,3 +184,25 @@ def test_a_container_without_a_limit_is_never_told_to_raise_it(hit: LimitHit) ->
         assert "has no memory limit of its own" in found.summary
     else:
         assert "does not fit into its pod's limit: raise that one" in found.summary
+
+
+def in_a_full_pod(levels: list[float], begin: float = BEGIN) -> Run:
+    """Return a run that was killed at its pod's limit, far from its own of 400 MiB."""
+    run = life(levels, limit=400, begin=begin, peak=max(levels))
+    return replace(run, end=RunEnd(run.end.t if run.end else 0, 137, "OOMKilled", killed=True, limit_hit=LimitHit.POD))
+
+
+def test_who_only_stood_beside_what_filled_the_pod_is_not_said_to_have_jumped() -> None:
+    level = [100.0, 101.0] * 30
+    found = diagnose(container(in_a_full_pod(level), in_a_full_pod(level, BEGIN + 1e5), limit=400))
+    assert found.cause is Cause.INCONCLUSIVE
+    assert not {"jump", "little_room"} & {one.name for one in found.evidence}
+    assert "far from its own of 400 MiB: look at the pod's other containers" in found.summary
+    assert "at most 101 MiB of its own 400 MiB: raise the pod's limit" in found.recommendation.basis
+
+
+def test_a_leak_in_a_full_pod_gets_no_stop_gap_of_its_own() -> None:
+    leak = [50 + 2.0 * n for n in range(100)]
+    found = diagnose(container(*(in_a_full_pod(leak, BEGIN + n * 1e5) for n in range(3)), limit=400))
+    assert (found.cause, found.recommendation.stop_gap) == (Cause.LEAK, None)
+    assert "its pod's limit was reached about 1.7 hours after its start" in found.recommendation.basis

@@ -88,3 +88,19 @@ def test_the_newest_limit_counts_and_no_limit_is_none() -> None:
     assert curve_of(odd_traces()["the limit was raised"]).limit == 192 * MIB
     assert curve_of(odd_traces()["no limit"]).limit is None
     assert curve_of(odd_traces()["nothing but a death"]).limit == 96 * MIB
+
+
+def test_a_newest_run_of_which_nothing_was_sampled_has_the_limit_that_the_pod_was_given() -> None:
+    silent = Run("c9", START + 500, end=RunEnd(START + 500.5, 137, "OOMKilled", killed=True))
+    assert curve_of(Trace((climbing(0), silent), limit_bytes=192 * MIB)).limit == 192 * MIB
+    assert curve_of(Trace((climbing(0), silent))).limit == 96 * MIB
+
+
+def test_a_kill_that_the_run_outlived_is_not_drawn_again_where_it_ended_by_itself() -> None:
+    outlived = replace(
+        climbing(0),
+        kills=(TraceKill(START + 30),),
+        end=RunEnd(START + 61, 0, "Completed", Level(events={"oom": 1, "oom_kill": 1})),
+    )
+    (run,) = curve_of(Trace((outlived,))).runs
+    assert (run.kills, run.end) == ((30.0,), End.ENDED)

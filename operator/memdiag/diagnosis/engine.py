@@ -13,6 +13,7 @@ from memdiag.diagnosis.evidence import missing, observe, weigh
 from memdiag.diagnosis.features import Features, measure
 from memdiag.diagnosis.hiding import MANY_SAMPLES, may_hide_leak
 from memdiag.diagnosis.settling import settle
+from memdiag.diagnosis.sizing import hit_pods_limit
 from memdiag.diagnosis.weights import CANDIDATES, WEIGHTS, Weights
 from memdiag.diagnosis.which_kill import EVICTED, UPSTREAM, Kill
 from memdiag.model.kill import LimitHit
@@ -54,8 +55,9 @@ def _least(found: Features, cause: Cause) -> float:
 
 
 def _of_no_limit(found: Features) -> bool:
-    """Say whether no limit is known to have been hit that could be too low: the container has none of its own."""
-    return found.limitless and found.kill is not None and found.kill.limit_hit is LimitHit.UNKNOWN
+    """Say whether no limit is known to have been hit that is too low for what this container holds."""
+    unknown = found.limitless and found.kill is not None and found.kill.limit_hit is LimitHit.UNKNOWN
+    return unknown or (found.limit is not None and hit_pods_limit(found))
 
 
 def _choose(found: Features, weights: Weights) -> tuple[_Choice, tuple[Evidence, ...]]:

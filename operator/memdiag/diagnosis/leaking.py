@@ -6,7 +6,7 @@ from statistics import median
 
 from memdiag.diagnosis.clamps import clamp
 from memdiag.diagnosis.features import Features
-from memdiag.diagnosis.sizing import CENSORED, limits_in_force, size
+from memdiag.diagnosis.sizing import CENSORED, hit_pods_limit, limits_in_force, size
 from memdiag.diagnosis.words import duration, human_bytes, pace
 from memdiag.model.quantity import round_up
 from memdiag.model.verdict import Action, Recommendation, StopGap
@@ -37,6 +37,13 @@ def advise(found: Features) -> Recommendation:
         return Recommendation(Action.FIX_LEAK, None, None, None, basis)
     low, slope, high = paces
     base = median(shape.base for shape in found.shapes)
+    if hit_pods_limit(found):
+        life = median(shape.series.life for shape in found.shapes)
+        basis += (
+            f" It rises by {pace(slope)}, and its pod's limit was reached about {duration(life)} after its start: "
+            f"until it is fixed, restart it every {duration(_RESTART_AT * life)}."
+        )
+        return Recommendation(Action.FIX_LEAK, None, None, None, basis)
     limits = limits_in_force(found)
     filled = [shape.series for shape in found.shapes if shape.series.killed]
     # a life that filled another limit does not tell how long this one lasts

@@ -90,6 +90,8 @@ def _not_ours(_: Features) -> Recommendation:
 
 
 def _keep(found: Features) -> Recommendation:
+    if hit_pods_limit(found):
+        return _pods_limit(found, size(found))
     if found.kill is not None and found.kill.kernel is None:
         basis = "It is not known whether the kernel killed it for memory, so nothing speaks for another limit yet."
     elif found.limitless:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from memdiag.diagnosis.which_kill import UPSTREAM, Kill, ended_by_kill, limit_hit_in_log
+from memdiag.diagnosis.which_kill import NEAR_LIMIT, UPSTREAM, Kill, limit_hit_in_log
 from memdiag.model.kill import LimitHit
-from memdiag.model.trace import Run, RunEnd, Sample, Trace, TraceKill
+from memdiag.model.trace import Run, RunEnd, Sample, Trace, TraceKill, ended_by_kill
 
 MOST_POINTS = 1000
 """Points of one life that features look at: of more, each part's first, least, largest and last are kept."""
@@ -93,13 +93,23 @@ def _elsewhere(told: TraceKill | RunEnd) -> bool:
     return hit in UPSTREAM
 
 
-def _killed(run: Run, newest: bool, kill: Kill | None) -> bool:
-    """Say whether a run ended at its own limit."""
+def _beside_others(run: Run, limit: int | None) -> bool:
+    """Say whether a run was far from its own limit all the time, so that others filled the pod's."""
+    levels = [*(sample.level for sample in run.samples), *([run.end.level] if run.end is not None else [])]
+    highest = max((size for one in levels for size in (one.current, one.peak) if size is not None), default=0)
+    return limit is not None and 0 < highest < NEAR_LIMIT * limit
+
+
+def _killed(run: Run, newest: bool, kill: Kill | None, limit: int | None) -> bool:
+    """Say whether a run ended at its own limit, or at its pod's for what it held itself."""
     if run.end is None or kill is None or kill.kernel is False:
         return False
-    if newest:
-        return kill.ended and kill.limit_hit not in UPSTREAM
-    return ended_by_kill(run) and not _elsewhere(run.end)
+    if not (kill.ended if newest else ended_by_kill(run)):
+        return False
+    hit = kill.limit_hit if newest else run.end.limit_hit
+    if hit is LimitHit.POD and _beside_others(run, limit):
+        return False
+    return hit not in UPSTREAM if newest else not _elsewhere(run.end)
 
 
 def _kills_counted(sample: Sample) -> int | None:
@@ -136,6 +146,7 @@ def _lives(run: Run, first: float, last: float) -> Iterator[tuple[float, float, 
 def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
     """Return the series of every life that has at least one usable sample or a known beginning and end."""
     found: list[Series] = []
+    limit = limit_of(trace)
     for index, run in enumerate(trace.runs):
         times = [sample.t for sample in run.samples[:1] + run.samples[-1:]]
         first = run.started if run.started is not None else times[0] if times else None
@@ -153,7 +164,7 @@ def series_of(trace: Trace, kill: Kill | None) -> list[Series]:
                     begin=begin,
                     life=max(end - begin, 1e-3),
                     points=thinned(sorted((t - begin, demand) for t, demand in points)),  # a clock may be set back
-                    killed=_killed(run, newest, kill) if within is None else not _elsewhere(within),
+                    killed=_killed(run, newest, kill, limit) if within is None else not _elsewhere(within),
                     ended=within is not None or run.end is not None,
                     start_seen=begin > first or run.started is not None,
                     whole=whole,

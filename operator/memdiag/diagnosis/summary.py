@@ -150,6 +150,11 @@ def _unclear(found: Features, _: Recommendation) -> str:
         return "The container was killed with SIGKILL, and nothing shows whether the kernel's OOM killer did it."
     if found.limitless and not hit_pods_limit(found):
         return "The container has no memory limit of its own, and nothing shows whose limit it was killed at."
+    if found.limit is not None and hit_pods_limit(found):
+        return (
+            f"The container was killed at its pod's limit and was far from its own of {human_bytes(found.limit)}: look "
+            "at the pod's other containers and its tmpfs."
+        )
     where = f"killed at {_limit(found)}"
     if found.kill is not None and found.kill.limit_hit is LimitHit.UNKNOWN:
         where = "OOM-killed" if found.limit is None else f"OOM-killed under a limit of {human_bytes(found.limit)}"

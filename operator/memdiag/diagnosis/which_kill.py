@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from memdiag.model.kill import LimitHit
-from memdiag.model.trace import Level, Run, Trace
+from memdiag.model.trace import OOM_KILLED, Level, Run, Trace, ended_by_kill
 
 SIGKILLED = 137
 EVICTED = "Evicted"
 UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
 """Limits that are no container's own."""
-_OOM_KILLED = "OOMKilled"
 NEAR_LIMIT = 0.9
 """Share of the limit at which a kill without any other witness is taken for the container's own limit."""
 
@@ -141,25 +140,11 @@ def _told(run: Run) -> LimitHit | None:
     return None if told is LimitHit.UNKNOWN else told
 
 
-def ended_by_kill(run: Run) -> bool:
-    """Say whether the kernel's OOM killer ended a run, as far as anybody saw; a kill inside it alone did not."""
-    end = run.end
-    if end is None or end.killed is not None:
-        return end is not None and end.killed is True
-    if end.reason == _OOM_KILLED or end.kernel_log:
-        return True
-    after = end.level.events.get("oom_kill", 0)
-    if not run.kills:
-        return after > 0
-    before = run.samples[-1].level.events.get("oom_kill") if run.samples else None
-    return before is not None and after > before
-
-
 def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
     run = trace.runs[index]
     following = trace.runs[index + 1] if index + 1 < len(trace.runs) else None
     end = run.end
-    suspect = end is not None and (end.exit_code == SIGKILLED or end.reason in {_OOM_KILLED, EVICTED})
+    suspect = end is not None and (end.exit_code == SIGKILLED or end.reason in {OOM_KILLED, EVICTED})
     if end is not None and not suspect and not ended_by_kill(run) and run.kills:
         run, end = replace(run, end=None), None  # it outlived its last kill and ended otherwise
     elif end is not None and run.samples:

@@ -24,6 +24,9 @@ def _light(cls: type[_T]) -> type[_T]:
     return dataclass(slots=True)(cls)
 
 
+OOM_KILLED = "OOMKilled"
+"""The runtime's word for a container in which the kernel killed."""
+
 Limit = int | Literal["max"] | None
 """A cgroup limit: bytes, "max" for none, None where it is not known."""
 
@@ -143,6 +146,20 @@ class Trace:
     request_bytes: int | None = None
     runtime: Mapping[str, float] = field(default_factory=dict)
     """Heap settings as the runtime spells them, such as `-Xmx` or `GOMEMLIMIT`: bytes, percent or a plain count."""
+
+
+def ended_by_kill(run: Run) -> bool:
+    """Say whether the kernel's OOM killer ended a run, as far as anybody saw; a kill inside it alone did not."""
+    end = run.end
+    if end is None or end.killed is not None:
+        return end is not None and end.killed is True
+    if end.reason == OOM_KILLED or end.kernel_log:
+        return True
+    after = end.level.events.get("oom_kill", 0)
+    if not run.kills:
+        return after > 0
+    before = run.samples[-1].level.events.get("oom_kill") if run.samples else None
+    return before is not None and after > before
 
 
 def unreclaimable_kernel_bytes(stat: Mapping[str, int]) -> int | None:

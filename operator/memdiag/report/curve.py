@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from memdiag.model.trace import Level, Run, Trace, unreclaimable_kernel_bytes
+from memdiag.model.trace import Level, Run, Trace, ended_by_kill, unreclaimable_kernel_bytes
 from memdiag.model.verdict import Recommendation
 
 MOST_RUNS = 40
@@ -143,8 +143,7 @@ def _end(run: Run) -> End:
         return End.ALIVE
     if end.reason == _EVICTED:
         return End.EVICTED
-    told = end.reason == "OOMKilled" or bool(end.kernel_log) or bool(end.level.events.get("oom_kill"))
-    if end.killed or (end.killed is None and told):
+    if ended_by_kill(run):
         return End.KILLED
     return End.SIGKILLED if end.exit_code == _SIGKILLED else End.ENDED
 
@@ -201,10 +200,12 @@ def _run_curve(number: int, run: Run, limit: int | None) -> RunCurve | None:
 
 
 def _limit(trace: Trace, runs: Sequence[RunCurve]) -> int | None:
-    """Return the newest limit that the kernel said, else what the trace's header says; bytes."""
+    """Return the newest run's limit as the kernel said it, else as the trace's header does; bytes."""
     for run in reversed(runs):
         if run.points:
             return run.points[-1].limit
+        if trace.limit_bytes is not None:
+            break  # an older run may have had another
     return trace.limit_bytes
 
 
