@@ -77,6 +77,19 @@ def test_they_are_served_beside_health() -> None:
         health.stop()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+def test_it_is_heard_by_ipv4_and_ipv6(address: str) -> None:
+    """In a cluster of IPv6 alone the kubelet has no other address to probe."""
+    health = Health("", 0, lambda: GOOD, metrics.expose, metrics.CONTENT_TYPE)
+    health.start()
+    try:
+        with urllib.request.urlopen(f"http://{address}:{health.port}/healthz", timeout=5) as answer:
+            assert answer.status == 200
+    finally:
+        health.stop()
+
+
 def test_held_connections_keep_no_probe_out_and_cost_no_thread_each() -> None:
     health = Health("127.0.0.1", 0, lambda: GOOD, metrics.expose, metrics.CONTENT_TYPE)
     health.start()

@@ -84,10 +84,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = MOST_CONNECTIONS
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self._connections: dict[socket.socket, None] = {}
         self._lock = threading.Lock()
-        super().__init__(*arguments)
+        # a cluster may have IPv6 alone: without a host it is both
+        both = not host and socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -140,7 +148,7 @@ class Health:
             def log_message(self, *_: object) -> None:
                 """Probes are not worth a line."""
 
-        self._server = _Server((host, port), Handler)
+        self._server = _Server(host, port, Handler)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 

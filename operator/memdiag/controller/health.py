@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,18 @@ from memdiag.controller.metrics import CONTENT_TYPE
 
 Check = Callable[[], str | None]
 """Returns what is wrong, None when nothing is."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Listens by IPv4 and IPv6: a cluster may have only one of them."""
+
+    daemon_threads = True
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class HealthServer:
@@ -44,8 +57,7 @@ class HealthServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
                 """Keep probes out of the log."""
 
-        self._server = ThreadingHTTPServer(("", port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("", port), Handler)
         self.port: int = self._server.server_address[1]
 
     def start(self) -> None:
