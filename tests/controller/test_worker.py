@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -464,3 +465,34 @@ class Shaky(MemoryApi):
         if self.shaky and "/memorydiagnoses" in path:
             raise TransientError(path, 503)
         return super().create(path, body)
+
+
+def test_reports_that_wait_in_thousands_cost_a_pods_change_nothing() -> None:
+    shop = Shop()
+    shop.synced = False
+    body = report_object("kill-0", report("uid-0", identity(0), NOW))
+    for number in range(2_000):
+        spec = {**body["spec"], "podUID": f"uid-{number}", "containerID": identity(number)}
+        shop.worker.put({"metadata": {**body["metadata"], "name": f"kill-{number}"}, "spec": spec})
+    begun = time.process_time()
+    for number in range(20_000):
+        shop.worker.pod_changed(f"uid-of-another-{number}")
+        assert not shop.worker.expects(f"run-of-another-{number}")
+    assert time.process_time() - begun < 1
+    assert shop.worker.expects(identity(7))
+
+
+def test_a_report_that_is_deleted_while_it_waits_is_expected_no_more() -> None:
+    shop = Shop()
+
+    async def scene() -> None:
+        async with shop.at_work():
+            shop.report(1)
+            assert shop.worker.expects(identity(1))
+            while shop.worker.depth():
+                shop.worker.drop("kill-1")
+                await asyncio.sleep(0.01)
+            assert not shop.worker.expects(identity(1))
+            shop.worker.pod_changed("uid-1")
+
+    asyncio.run(scene())

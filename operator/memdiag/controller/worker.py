@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +115,9 @@ class Worker:
         self._chosen = chosen
         self._installation = installation
         self._items: dict[str, _Item] = {}
+        # of every pod's change and every suspect it is asked: after an outage thousands of reports wait
+        self._of_pod: dict[str, set[str]] = {}
+        self._of_run: Counter[str] = Counter()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._arrived: deque[float] = deque(maxlen=_MANY)
         self._unrecorded = 0
@@ -137,6 +140,8 @@ class Worker:
                 since=now,
                 due=now,
             )
+            self._of_pod.setdefault(spec["podUID"], set()).add(name)
+            self._of_run[spec["containerID"]] += not self._items[name].trend
             self._queue.put_nowait(name)
             self._arrived.append(now)
 
@@ -150,18 +155,19 @@ class Worker:
         item = self._items.get(name)
         if item is not None and item.timer is not None:
             item.timer.cancel()
-            del self._items[name]
+            self._forget(name, item)
 
     def pod_changed(self, uid: str) -> None:
         """Try the reports again that wait for this pod."""
-        for name, item in self._items.items():
-            if item.pod_uid == uid and item.timer is not None:
+        for name in self._of_pod.get(uid, ()):
+            item = self._items[name]
+            if item.timer is not None:
                 item.timer.cancel()
                 self._due(name)
 
     def expects(self, container_id: str) -> bool:
         """Say whether a report of a kill of that run is under way."""
-        return any(item.container_id == container_id and not item.trend for item in self._items.values())
+        return self._of_run[container_id] > 0
 
     def queue_age(self) -> float:
         """Return for how many seconds the longest due report has been waiting for a consumer, 0 when none is."""
@@ -205,7 +211,18 @@ class Worker:
                 _log.exception("report %s cannot be worked off, it is kept", name)
                 self._later(name, item, _SLOWLY, str(error))
             else:
-                self._items.pop(name, None)
+                self._forget(name, item)
+
+    def _forget(self, name: str, item: _Item) -> None:
+        if self._items.pop(name, None) is None:
+            return
+        names = self._of_pod[item.pod_uid]
+        names.discard(name)
+        if not names:
+            del self._of_pod[item.pod_uid]
+        self._of_run[item.container_id] -= not item.trend
+        if not self._of_run[item.container_id]:
+            del self._of_run[item.container_id]
 
     def _later(self, name: str, item: _Item, pause: float, why: str) -> None:
         item.attempts += 1
