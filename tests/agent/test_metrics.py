@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,7 +10,7 @@ import pytest
 
 from memdiag.agent import metrics
 from memdiag.agent.crosscheck import CrossCheck, topmost
-from memdiag.agent.health import MOST_CONNECTIONS, Health, Signals
+from memdiag.agent.health import Health, Signals
 from memdiag.agent.spool import SpoolCounts
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -74,41 +71,6 @@ def test_they_are_served_beside_health() -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{base}/secrets", timeout=5)  # noqa: S310 - our own server
     finally:
-        health.stop()
-
-
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
-@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
-def test_it_is_heard_by_ipv4_and_ipv6(address: str) -> None:
-    """In a cluster of IPv6 alone the kubelet has no other address to probe."""
-    health = Health("", 0, lambda: GOOD, metrics.expose, metrics.CONTENT_TYPE)
-    health.start()
-    try:
-        with urllib.request.urlopen(f"http://{address}:{health.port}/healthz", timeout=5) as answer:
-            assert answer.status == 200
-    finally:
-        health.stop()
-
-
-def test_held_connections_keep_no_probe_out_and_cost_no_thread_each() -> None:
-    health = Health("127.0.0.1", 0, lambda: GOOD, metrics.expose, metrics.CONTENT_TYPE)
-    health.start()
-    held: list[socket.socket] = []
-    before = threading.active_count()
-    try:
-        for _ in range(3 * MOST_CONNECTIONS):
-            held.append(socket.create_connection(("127.0.0.1", health.port), timeout=5))
-            held[-1].send(b"GET /healthz HTTP/1.1\r\n")
-        with urllib.request.urlopen(f"http://127.0.0.1:{health.port}/healthz", timeout=5) as answer:
-            assert answer.status == 200
-        assert held[0].recv(1) == b"", "the oldest was ended"
-        limit = time.monotonic() + 10
-        while threading.active_count() - before > MOST_CONNECTIONS and time.monotonic() < limit:
-            time.sleep(0.02)
-        assert threading.active_count() - before <= MOST_CONNECTIONS
-    finally:
-        for connection in held:
-            connection.close()
         health.stop()
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from memdiag.agent.spool import SpoolCounts
+from memdiag.pages import Page, PageServer
 
 STALE_SAMPLE_SECONDS = 30.0
 STUCK_DELIVERY_SECONDS = 120.0
 LATE_REPORT_SECONDS = 60.0
-MOST_CONNECTIONS = 32
-"""At once. A thread for each is memory, and any pod may connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,46 +71,7 @@ def body_of(found: Signals) -> bytes:
     ).encode("ascii")
 
 
-class _Server(ThreadingHTTPServer):
-    """A newer connection ends the oldest of too many: nobody keeps probes out by holding connections."""
-
-    daemon_threads = True
-    request_queue_size = MOST_CONNECTIONS
-
-    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._connections: dict[socket.socket, None] = {}
-        self._lock = threading.Lock()
-        # a cluster may have IPv6 alone: without a host it is both
-        both = not host and socket.has_dualstack_ipv6()
-        self.address_family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
-        super().__init__((host, port), handler)
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._connections[request] = None
-            for oldest in list(self._connections)[:-MOST_CONNECTIONS]:
-                del self._connections[oldest]
-                with contextlib.suppress(OSError):
-                    oldest.shutdown(socket.SHUT_RDWR)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._connections.pop(request, None)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong; a client that went away, or was sent away, is worth no line."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
-
-
-class Health:
+class Health(PageServer):
     """Serves /healthz, /readyz and /metrics; a body of the first two says the signals."""
 
     def __init__(
@@ -125,39 +79,12 @@ class Health:
     ) -> None:
         """Listen on an address; `metrics` makes what /metrics serves, of content type `kind`. Raises OSError."""
 
-        class Handler(BaseHTTPRequestHandler):
-            timeout = 10
+        def page(path: str) -> Page:
+            found = signals()
+            if path == "/metrics":
+                return Page(200, kind, metrics(found))
+            judge = {"/healthz": alive, "/readyz": ready}.get(path)
+            status = 404 if judge is None else 200 if judge(found) else 503
+            return Page(status, "application/json", body_of(found))
 
-            def do_GET(self) -> None:
-                found = signals()
-                path = self.path.partition("?")[0]
-                judge = {"/healthz": alive, "/readyz": ready}.get(path)
-                if path == "/metrics":
-                    self._answer(200, kind, metrics(found))
-                else:
-                    status = 404 if judge is None else 200 if judge(found) else 503
-                    self._answer(status, "application/json", body_of(found))
-
-            def _answer(self, status: int, content_type: str, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Probes are not worth a line."""
-
-        self._server = _Server(host, port, Handler)
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-
-    def start(self) -> None:
-        """Serve from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(host, port, page)
