@@ -38,6 +38,7 @@ def _policies(demand: Demand) -> Iterator[Policy]:
     for make in others().values():
         yield make()
     yield Memdiag(demand.first_limit, demand.load)
+    yield Memdiag(demand.first_limit, demand.load, tries=False)
     if demand.cause is not None:
         yield Memdiag(demand.first_limit, demand.load, demand.cause)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bench.limits.demand import DAY
 from bench.limits.replay import DOWN
 from memdiag.diagnosis import diagnose
+from memdiag.diagnosis.clamps import for_a_time
 from memdiag.diagnosis.features import measure
 from memdiag.diagnosis.recommendation import ADVICE
 from memdiag.model.surroundings import Surroundings
@@ -15,6 +16,7 @@ from memdiag.model.trace import Level, Run, RunEnd, Sample, Trace
 from memdiag.model.verdict import Action, Cause, Diagnosis, Recommendation
 
 OURS = "memdiag"
+UNTRIED = "memdiag, nothing tried"
 _MIB = 2**20
 _BEGIN = 1.7e9
 _MOST_LIVES = 12
@@ -59,14 +61,18 @@ def _kept(life: _Life) -> Iterator[tuple[float, float]]:
 
 
 class Memdiag:
-    """The policy. A leak's stop-gap is applied once; beyond it a leak gets nothing.
+    """The policy. A leak's stop-gap is applied once, and so is the limit that an unclear kill is to be tried with.
 
-    With `told` the true cause is told, and only the recommendation is memdiag's: what it could be at best.
+    With `told` the true cause is told, and only the recommendation is memdiag's: what it could be at best. Without
+    `tries` nobody tries anything.
     """
 
-    def __init__(self, first_limit: float, load: Sequence[float] | None, told: Cause | None = None) -> None:
-        self.name = OURS if told is None else f"{OURS}, cause told"
+    def __init__(
+        self, first_limit: float, load: Sequence[float] | None, told: Cause | None = None, *, tries: bool = True
+    ) -> None:
+        self.name = f"{OURS}, cause told" if told is not None else OURS if tries else UNTRIED
         self._told = told
+        self._to_try = tries
         self._limit = first_limit
         self._load = load
         self._lives: list[_Life] = []
@@ -153,7 +159,16 @@ class Memdiag:
                 return limit
             self._had_stop_gap = True
             return self._apply(minute + DOWN, advice.stop_gap.limit_bytes / _MIB)
+        if self._proposes_a_trial():
+            trial = for_a_time(measure(self._trace(), (), None, Surroundings()))
+            if trial is not None:
+                self._to_try = False
+                return self._apply(minute + DOWN, trial / _MIB)
         return self._apply(minute + DOWN, limit if advice.limit_bytes is None else advice.limit_bytes / _MIB)
+
+    def _proposes_a_trial(self) -> bool:
+        unclear = bool(self.said) and self.said[-1].cause is Cause.INCONCLUSIVE
+        return unclear and self._to_try and not self._had_stop_gap
 
     def reviewed(self, minute: int, limit: float) -> float:
         """See `Policy`: a limit comes down when a weekly look says so, for the first time after a week and a day."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from bench.limits.demand import DAY, FAMILIES, Demand, constant, machines, start
 from bench.limits.ours import Memdiag
 from bench.limits.policies import Factor, Histogram, Krr, Vpa, others
 from bench.limits.replay import DOWN, Outcome, replay
+from memdiag.model.verdict import Cause
 
 MB = 1e6
 
@@ -84,6 +86,17 @@ def test_memdiag_sees_no_more_than_its_limit_lets_it_see() -> None:
     assert max(sample.level.current or 0 for sample in first.samples) <= demand.first_limit * 2**20
     assert policy.said
     assert found.kills
+
+
+def test_what_an_unclear_kill_proposes_is_tried_once() -> None:
+    demand = constant(random.Random("constant/0"))  # noqa: S311  # a simulation, no secret
+    day = replace(demand, calendar=demand.calendar[:DAY])
+    tried, untried = (Memdiag(demand.first_limit, None, tries=tries) for tries in (True, False))
+    with_it, without = replay(day, tried), replay(day, untried)
+    assert {one.cause for one in untried.said} == {Cause.INCONCLUSIVE}
+    assert (with_it.changes, with_it.last_limit) == (1, 1.5 * demand.first_limit)
+    assert (without.changes, without.last_limit) == (0, demand.first_limit)
+    assert len(with_it.kills) < len(without.kills)
 
 
 def test_every_family_is_its_seeds_alone() -> None:
