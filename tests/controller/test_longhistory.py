@@ -8,6 +8,7 @@ import re
 import threading
 import tracemalloc
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -317,3 +318,23 @@ def test_a_series_that_is_none_is_a_store_that_does_not_answer(item: Any) -> Non
         store = Prometheus(StoreOptions(f"http://127.0.0.1:{server.server_port}"))
         with pytest.raises(StoreError, match="malformed"):
             store.over("up", 0.0, 1.0, 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tenant": "a\nb"}, "the tenant, or the token in its file, has a character"),
+        ({"token_file": "two\nlines"}, "the tenant, or the token in its file, has a character"),
+        ({"ca_file": Path("/nowhere/ca.crt")}, "the authority's file /nowhere/ca.crt cannot be used: No such file"),
+        ({"ca_file": "no certificate"}, "the authority's file .* cannot be used: "),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    for name, value in change.items():
+        if name.endswith("_file") and isinstance(value, str):
+            (tmp_path / name).write_text(value)
+            change = {name: tmp_path / name}
+    store = Prometheus(StoreOptions(f"{'https' if 'ca_file' in change else 'http'}://127.0.0.1:1", **change))
+    with pytest.raises(StoreError, match=said) as found:
+        store.at("up", NOW)
+    assert "lines" not in str(found.value)

@@ -250,6 +250,17 @@ def test_incidents_whose_diagnosis_is_gone_for_long_are_nobodys() -> None:
     assert len(house.names()) == 1
 
 
+def test_a_changed_spec_that_nobody_judged_is_judged_later() -> None:
+    house = House()
+    house.kill(1)
+    assert house.upkeep.once() == []
+    house.api.objects[PATH]["metadata"]["generation"] = 2
+    (asked,) = house.upkeep.once()
+    house.diagnoser.write(asked)
+    assert house.api.objects[PATH]["status"]["observedGeneration"] == 2
+    assert house.upkeep.once() == []
+
+
 def test_a_diagnosis_without_owner_lives_for_fourteen_days_after_its_last_kill() -> None:
     house = House()
     house.kill(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,9 @@ class Prometheus:
             body = answer.read(MOST_BYTES + 1, decode_content=True)
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise StoreError(f"{self.name} does not answer: {type(error).__name__}") from error
+            raise StoreError(self._unreadable() or f"{self.name} does not answer: {type(error).__name__}") from error
+        except ValueError:  # its words would show the token
+            raise StoreError("the tenant, or the token in its file, has a character that no header may have") from None
         if answer.status != 200:
             raise StoreError(f"{self.name} answers {answer.status}{_reason(body)}")
         if len(body) > MOST_BYTES:
@@ -88,6 +91,17 @@ class Prometheus:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{self.name} answers with no Prometheus API") from error
         return found
+
+    def _unreadable(self) -> str | None:
+        """Return what is wrong with the authority's file: the library says of it no more than that TLS failed."""
+        authority = self._options.ca_file
+        if authority is None:
+            return None
+        try:
+            ssl.create_default_context(cafile=authority)
+        except OSError as error:
+            return f"the authority's file {authority} cannot be used: {error.strerror or type(error).__name__}"
+        return None
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json"}

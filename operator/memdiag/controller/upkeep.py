@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memdiag.controller import resolution
-from memdiag.controller.diagnoser import Diagnoser, Subject, labelled
+from memdiag.controller.diagnoser import Diagnoser, Subject, labelled, subject_of
 from memdiag.controller.incidents import DIAGNOSIS_LABEL
 from memdiag.controller.metrics import Metrics, Retention
 from memdiag.controller.options import Keep
@@ -64,6 +64,8 @@ class _Seen:
     labels: set[tuple[str, str]] = field(default_factory=set)
     """Namespace and label of every diagnosis."""
     outlived: list[_Outlived] = field(default_factory=list)
+    changed: list[Subject] = field(default_factory=list)
+    """Diagnoses whose spec a user changed and nobody judged since: the API server failed when it was to be done."""
 
 
 class Upkeep:
@@ -115,14 +117,17 @@ class Upkeep:
             _log.exception("diagnosis %s/%s cannot be written", subject.namespace, subject.name)
 
     def once(self) -> list[Subject]:
-        """Do one pass; return what lost incidents are about, to be diagnosed. Blocks; raises ApiError."""
+        """Do one pass; return what lost incidents and changed specs are about, to be diagnosed.
+
+        Blocks; raises ApiError.
+        """
         seen = self._look_at_diagnoses()
         incidents = [_stub(item) for page in self._api.metadata(INCIDENT.path()) for item in page.get("items") or ()]
         self._forget(seen, incidents)
         self._prune(seen, incidents)
         lost = self._lost(seen, incidents)
         self._first = False
-        return lost
+        return [*lost, *(subject for subject in seen.changed if subject not in lost)]
 
     def _look_at_diagnoses(self) -> _Seen:
         seen, now = _Seen(), self._wall()
@@ -151,6 +156,8 @@ class Upkeep:
             version = str(metadata["resourceVersion"])
             seen.outlived.append(_Outlived(namespace, str(metadata["name"]), version, counted))
         else:
+            if status.observed_generation != metadata.get("generation"):
+                seen.changed.append(subject_of(item))
             self._resolve(item, spec, status, spaces.get(namespace, ()))
 
     def _resolve(
