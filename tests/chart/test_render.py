@@ -296,6 +296,17 @@ def test_what_is_there_already_may_have_any_name_that_kubernetes_gives(helm: Pat
     assert one(objects, "PrometheusRule")["metadata"]["name"] == "1e3"
 
 
+def test_dots_of_a_releases_name_are_in_no_services(helm: Path) -> None:
+    objects = render(helm, "serviceMonitor.enabled=true", release="team.memory")
+    services = [each for each in objects if each["kind"] == "Service"]
+    assert {each["metadata"]["name"] for each in services} == {
+        "team-memory-memdiag-agent",
+        "team-memory-memdiag-operator",
+    }
+    for each in objects:
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "team.memory"
+
+
 def test_long_release_names_still_fit(helm: Path) -> None:
     for each in render(helm, release="r" * 53, namespace="n" * 63):
         assert len(each["metadata"]["name"]) <= (253 if each["kind"].startswith(("Cluster", "Valid", "Custom")) else 63)
