@@ -13,7 +13,7 @@ import yaml
 
 from memdiag.cli.main import main
 from memdiag.cli.target import explained, name
-from memdiag.kube.api import ApiError, TransientError, connect, error_from
+from memdiag.kube.api import ApiError, PermanentError, TransientError, connect, error_from
 from memdiag.kube.kubeconfig import chosen_kubeconfig, current_context, namespace_of
 
 ONLINE = ["list", "show x", "apply x", "report x -o -", "mute x --off", "trace x -o -"]
@@ -55,6 +55,18 @@ def test_of_several_kubeconfigs_the_first_current_context_counts_as_for_kubectl(
     # without a current one at all, the namespace is still that of the context that was asked for
     assert current_context(Path(paths[0])) is None
     assert namespace_of(Path(paths[0]), "b") == "shop"
+
+
+def test_a_user_that_acts_as_another_is_refused_and_no_other_context(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path)
+    found = yaml.safe_load(path.read_text())
+    found["users"].append({"name": "root", "user": {"token": "t", "as": "admin", "as-groups": ["system:masters"]}})
+    found["contexts"].append({"name": "sudo", "context": {"cluster": "c", "user": "root"}})
+    path.write_text(yaml.safe_dump(found))
+    with pytest.raises(PermanentError, match="acts as another one") as refused:
+        connect(path, "sudo")
+    assert str(path) in str(refused.value)
+    assert connect(path, "a").configuration.host == "https://127.0.0.1:1"
 
 
 def test_of_several_kubeconfigs_the_first_cluster_is_asked(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 from kubernetes import client, config
 from urllib3.util.ssl_ import create_urllib3_context
 
-from memdiag.kube.kubeconfig import current_context
+from memdiag.kube.kubeconfig import current_context, impersonates
 
 REQUEST_TIMEOUT = (5.0, 20.0)
 """Seconds to connect, and to wait for the next byte."""
@@ -108,6 +108,12 @@ def lenient(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
+_ACTS_AS = (
+    "the context's user acts as another one (`as`), which memdiag cannot, and would silently have other rights: name a "
+    "context without it with --context"
+)
+
+
 def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiClient:
     """Return a client from a kubeconfig and one of its contexts, or from the pod that this runs in when none is given.
 
@@ -121,6 +127,8 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> client.ApiCl
             config.load_kube_config(  # type: ignore[no-untyped-call]  # the client's config loaders carry no types
                 str(kubeconfig), context=context, client_configuration=configuration, persist_config=False
             )
+            if impersonates(kubeconfig, context):
+                raise PermanentError(f"{kubeconfig}: {_ACTS_AS}")
         else:
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # as above
     except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:

@@ -41,6 +41,19 @@ def current_context(kubeconfig: Path) -> str | None:
     return None
 
 
+def impersonates(kubeconfig: Path, context: str | None) -> bool:
+    """Say whether a context's user acts as another one (`as`, `as-groups` …), which the client leaves out silently.
+
+    Raises what the client does of a kubeconfig that it cannot use.
+    """
+    merged = kube_config.KubeConfigMerger(str(kubeconfig))  # type: ignore[no-untyped-call]  # it carries no types
+    loader = kube_config.KubeConfigLoader(merged.config, context)  # type: ignore[no-untyped-call]  # as above
+    name = loader.current_context["context"].get("user")
+    found = merged.config["users"].get_with_name(name, safe=True) if name else None
+    user = (None if found is None else found.value.get("user")) or {}
+    return any(key == "as" or key.startswith("as-") for key in user)
+
+
 def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
     """Return the namespace of a context, the current one when none is named; `default` where it has none."""
     try:
