@@ -95,7 +95,8 @@ def test_a_page_is_whole_in_any_encoding_of_the_terminal() -> None:
 
 
 def test_an_interrupt_is_no_error() -> None:
-    program = [sys.executable, "-m", "memdiag", "diagnose", "-"]
+    # a shell lets what it starts in the background ignore the signal, and whatever that starts
+    program = ["env", "--default-signal=INT", sys.executable, "-m", "memdiag", "diagnose", "-"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stderr is not None
