@@ -154,7 +154,7 @@ def _call(loop: asyncio.AbstractEventLoop, running: Alerting, item: dict[str, An
         loop.call_soon_threadsafe(running.changed, item)
 
 
-async def until(what: Callable[[], object], seconds: float = 8.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 20.0) -> None:
     """Return once it is so. Fails with its name when it never is."""
     end = time.monotonic() + seconds
     while not what():

@@ -134,7 +134,7 @@ class Shop:
                     await task
 
 
-async def until(what: Callable[[], object], seconds: float = 8.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not what():  # noqa: ASYNC110  # what is waited for has no event
             await asyncio.sleep(0.01)
