@@ -53,8 +53,8 @@ def outcome_of(status: int, reason: str = "") -> Outcome:
     """Return what an HTTP status, and the server's reason for it, mean for a report.
 
     409 is AlreadyExists: delivered before. With the reason Conflict nothing was made: a quota was counted at the same
-    moment. 401, 403 and 404 pass: a token, a right or the kind itself can be late. (A
-    report may be forbidden for good, too: one of a node that had another name, or by somebody's admission policy.)
+    moment. 401, 403 and 404 pass: a token, a right or the kind itself can be late. (A report may be forbidden for
+    good, too: one of a node that had another name, or by somebody's admission policy.)
     """
     if 200 <= status < 300 or (status == 409 and reason != _CONFLICT):
         return Outcome.DONE

@@ -41,8 +41,7 @@ class Incident:
 
         A node whose clock is a day ahead would else have the last word for a day.
         """
-        ahead = self.created is not None and self.time > self.created + _SKEW
-        return self.created if ahead and self.created is not None else self.time
+        return self.time if self.created is None or self.time <= self.created + _SKEW else self.created
 
     @property
     def limit_hit(self) -> LimitHit:

@@ -108,7 +108,7 @@ class Upkeep:
                 _log.exception("upkeep failed, it begins anew in %.0f s", self._pause)
 
     async def _count(self, subject: Subject) -> None:
-        """Have the incidents diagnosed that nobody counted. Raises TransientError."""
+        """Have a subject diagnosed anew, with the incidents that nobody counted. Raises TransientError."""
         try:
             await self._diagnoser.request(subject)
         except TransientError:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from memdiag.diagnosis.features import Features
 from memdiag.diagnosis.series import Series
+from memdiag.diagnosis.which_kill import NEAR_LIMIT
 from memdiag.model.kill import LimitHit
 from memdiag.model.trace import Run
 
@@ -18,8 +19,6 @@ _MISSED = 1.02
 """memory.peak over the highest memory.current sampled, from which on the samples missed the peak."""
 _SAME_LIMIT = 1.05
 _MOST_READ = 4000
-_NEAR_OWN_LIMIT = 0.9
-"""Share of its own limit below which a container was not what filled the pod's."""
 _START = 0.1
 """Share of a life that is its start, which says nothing about the usual level."""
 
@@ -163,7 +162,7 @@ def hit_pods_limit(found: Features) -> bool:
     if found.limit is None:
         return found.limitless
     had = max((_reached(one) or 0 for one in found.series), default=0)
-    return 0 < max(had, found.highest) < _NEAR_OWN_LIMIT * found.limit
+    return 0 < max(had, found.highest) < NEAR_LIMIT * found.limit
 
 
 def _raised(limits: Sequence[int]) -> int:

@@ -14,7 +14,8 @@ EVICTED = "Evicted"
 UPSTREAM = (LimitHit.NODE, LimitHit.ANCESTOR)
 """Limits that are no container's own."""
 NEAR_LIMIT = 0.9
-"""Share of the limit at which a kill without any other witness is taken for the container's own limit."""
+"""Share of the limit at which a kill without any other witness is taken for the container's own limit, and below which
+a container was not what filled its pod's."""
 
 _REPORT = "the kernel's report"
 _CONSTRAINT = re.compile(r"constraint=CONSTRAINT_(\w+)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes import config
@@ -41,15 +42,21 @@ def current_context(kubeconfig: Path) -> str | None:
     return None
 
 
+def _loaded(kubeconfig: Path, context: str | None) -> tuple[Any, Any]:
+    """Return the merged files and the context. Raises what the client does of a kubeconfig that it cannot use."""
+    merged = kube_config.KubeConfigMerger(str(kubeconfig))  # type: ignore[no-untyped-call]  # it carries no types
+    loader = kube_config.KubeConfigLoader(merged.config, context)  # type: ignore[no-untyped-call]  # as above
+    return merged.config, loader.current_context["context"]
+
+
 def impersonates(kubeconfig: Path, context: str | None) -> bool:
     """Say whether a context's user acts as another one (`as`, `as-groups` …), which the client leaves out silently.
 
     Raises what the client does of a kubeconfig that it cannot use.
     """
-    merged = kube_config.KubeConfigMerger(str(kubeconfig))  # type: ignore[no-untyped-call]  # it carries no types
-    loader = kube_config.KubeConfigLoader(merged.config, context)  # type: ignore[no-untyped-call]  # as above
-    name = loader.current_context["context"].get("user")
-    found = merged.config["users"].get_with_name(name, safe=True) if name else None
+    merged, chosen = _loaded(kubeconfig, context)
+    name = chosen.get("user")
+    found = merged["users"].get_with_name(name, safe=True) if name else None
     user = (None if found is None else found.value.get("user")) or {}
     return any(key == "as" or key.startswith("as-") for key in user)
 
@@ -59,9 +66,7 @@ def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
     try:
         if kubeconfig is None:
             return (_ACCOUNT / "namespace").read_text(encoding="utf-8").strip() or _DEFAULT
-        name = context or current_context(kubeconfig)
-        merged = kube_config.KubeConfigMerger(str(kubeconfig))  # type: ignore[no-untyped-call]  # it carries no types
-        loader = kube_config.KubeConfigLoader(merged.config, name)  # type: ignore[no-untyped-call]  # as above
+        _, chosen = _loaded(kubeconfig, context or current_context(kubeconfig))
     except (config.ConfigException, OSError, ValueError, yaml.YAMLError):
         return _DEFAULT
-    return str(loader.current_context["context"].get("namespace") or _DEFAULT)
+    return str(chosen.get("namespace") or _DEFAULT)
