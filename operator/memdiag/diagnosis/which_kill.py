@@ -165,7 +165,7 @@ def _of_run(trace: Trace, index: int, limit: int | None) -> Kill | None:
     whose = limit_hit_in_log(_log(run)) or _limit_hit_by_counters(run, following)
     certain = whose is not None and kernel is True
     whose = whose or _nearness(run, limit)
-    if whose is None and kernel is None and not (end is not None and end.reason == "OOMKilled"):
+    if whose is None and kernel is None and not (end is not None and end.reason == OOM_KILLED):
         return Kill(index, t, None, LimitHit.UNKNOWN, words, exit_code, certain=False)
     return Kill(index, t, kernel or True, whose or LimitHit.UNKNOWN, words, exit_code, certain, ended=ended)
 
